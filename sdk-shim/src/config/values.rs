@@ -1,0 +1,92 @@
+//! Single values: durations, whole numbers, decimals, and how a fault shows them.
+
+use crate::ratio::PPM;
+use core::time::Duration;
+use serde_json::Value;
+
+/// A value as a fault shows it: at most 60 characters, so that a log line stays one.
+pub fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 60 { text } else { text.chars().take(57).chain("...".chars()).collect() }
+}
+
+/// `250ms`, `10s`, `2m`, `1h` or whole milliseconds.
+pub fn duration(value: &Value) -> Option<Duration> {
+    match value {
+        Value::String(text) => {
+            let split = text.find(|c: char| !c.is_ascii_digit())?;
+            let (digits, unit) = text.split_at_checked(split)?;
+            let scale = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return None,
+            };
+            digits.parse::<u64>().ok()?.checked_mul(scale).map(Duration::from_millis)
+        }
+        _ => whole(value).map(Duration::from_millis),
+    }
+}
+
+/// A whole, non-negative number below 2^53, whether written `20` or `20.0`.
+pub fn whole(value: &Value) -> Option<u64> {
+    let limit = 1u64 << 53;
+    if let Some(n) = value.as_u64() {
+        return Some(n).filter(|n| *n <= limit);
+    }
+    // Exact: integral doubles below 2^53 convert without loss.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n <= limit as f64).map(|n| n as u64)
+}
+
+/// A number in parts per million; `None` below zero, above a million, or with more than 6 decimals.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub(super) fn millionths(value: &Value) -> Option<u64> {
+    let number = value.as_f64().filter(|n| (0.0..=1e6).contains(n))?;
+    let scaled = (number * 1e6).round();
+    // A double of 6 decimals is off by far less than this; a 7th decimal is off by at least 0.1.
+    ((number * 1e6 - scaled).abs() < 1e-3).then_some(scaled as u64)
+}
+
+pub(super) fn decimal(ppm: u64) -> String {
+    let text = format!("{}.{:06}", ppm / u64::from(PPM), ppm % u64::from(PPM));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn durations_have_one_form() {
+        assert_eq!(duration(&json!("250ms")), Some(Duration::from_millis(250)));
+        assert_eq!(duration(&json!("2m")), Some(Duration::from_secs(120)));
+        assert_eq!(duration(&json!(3000)), Some(Duration::from_secs(3)));
+        for bad in [
+            json!("10"),
+            json!("s"),
+            json!("1.5s"),
+            json!(" 1s"),
+            json!("-1s"),
+            json!(""),
+            json!(-1),
+            json!(1.5),
+            json!("99999999999999999999s"),
+            json!(null),
+        ] {
+            assert_eq!(duration(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        assert_eq!(millionths(&json!(0.6)), Some(600_000));
+        assert_eq!(millionths(&json!(0.000_001)), Some(1));
+        assert_eq!(millionths(&json!(0.000_000_1)), None);
+        assert_eq!(millionths(&json!(-0.1)), None);
+        assert_eq!(decimal(1_500_000), "1.5");
+        assert_eq!(decimal(0), "0");
+    }
+}

@@ -1,0 +1,89 @@
+//! The ONLY place that knows how hosts differ.
+//!
+//! A plugin asks for a capability, never for a host's name, and refuses at configure what its host can't do, naming the
+//! capability. Everything listed was observed (docs/hosts.md).
+
+use crate::host::Host;
+
+/// Which proxy runs us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavor {
+    /// Envoy, and what embeds it: Istio, Envoy Gateway.
+    Envoy,
+    /// Kong's `ngx_wasm_module`.
+    WasmX,
+}
+
+/// What a host can do.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, asked for by name")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whose these are.
+    pub flavor: Flavor,
+    /// Filters may run once per attempt, behind the router.
+    pub upstream_chain: bool,
+    /// `on_response_trailers` runs, so a gRPC status after a body is visible.
+    pub response_trailers: bool,
+    /// Pausing in response headers holds the response.
+    pub pause_response_headers: bool,
+    /// Setting a request header makes the proxy choose the route anew.
+    pub reroute_by_header: bool,
+    /// `response.flags` says why there was no response.
+    pub response_flags: bool,
+    /// Deleting or expecting a never-written shared value: the CAS number that says "only if absent".
+    pub absent_cas: u32,
+    /// Longest metric name, in bytes.
+    pub max_metric_name: usize,
+    /// Where the route's name is found.
+    pub route: &'static [&'static str],
+    /// Where the virtual host's name is found; empty where there is none.
+    pub virtual_host: &'static [&'static str],
+    /// Where the cluster's or service's name is found.
+    pub cluster: &'static [&'static str],
+}
+
+/// Envoy 1.36 - 1.40, as observed.
+pub const ENVOY: Capabilities = Capabilities {
+    flavor: Flavor::Envoy,
+    upstream_chain: true,
+    response_trailers: true,
+    pause_response_headers: true,
+    reroute_by_header: true,
+    response_flags: true,
+    // CAS is not checked on an absent key, and 0 means unconditional: a number that is never issued inserts only.
+    absent_cas: u32::MAX,
+    // Envoy has no limit; this one keeps /stats readable and is the narrower host's.
+    max_metric_name: 230,
+    route: &["xds", "route_name"],
+    virtual_host: &["xds", "virtual_host_name"],
+    cluster: &["xds", "cluster_name"],
+};
+
+/// `WasmX` of Kong Gateway 3.4 - 3.9, as observed.
+pub const WASMX: Capabilities = Capabilities {
+    flavor: Flavor::WasmX,
+    upstream_chain: false,
+    response_trailers: false,
+    pause_response_headers: false,
+    reroute_by_header: false,
+    response_flags: false,
+    absent_cas: 0,
+    max_metric_name: 230,
+    route: &["kong", "route_id"],
+    virtual_host: &[],
+    cluster: &["kong", "service_id"],
+};
+
+/// Finds out, in `configure`, which host this is.
+///
+/// `WasmX` gives every filter the root id "0" and has no `xds` properties; reading one there costs a line in its log.
+/// (`plugin_name` can't be asked: reading it in `on_configure` segfaults `WasmX`.)
+pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabilities {
+    let wasmx_root = property(&["plugin_root_id"]).is_some_and(|id| id == b"0");
+    if wasmx_root && property(&["xds", "node", "id"]).is_none() { &WASMX } else { &ENVOY }
+}
+
+/// Which proxy runs us.
+pub fn of(host: &impl Host) -> Flavor {
+    host.capabilities().flavor
+}

@@ -1,0 +1,41 @@
+//! What a Holdfast plugin may ask of a proxy, and the pure building blocks that all plugins share.
+//!
+//! A filter that calls its proxy from everywhere can only be tested inside that proxy. So a plugin here talks to one
+//! trait, [`host::Host`], and every decision is a pure function over plain values. Two hosts implement the trait: the
+//! [`fake`] one (several workers, virtual time, the traps of Envoy and `WasmX` reproduced) and the live one, which
+//! exists only in the build of a module (feature `live`).
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the port, and what it costs | [`host`], [`flavor`] |
+//! | a plugin's shape and `register!` | [`entry`] |
+//! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
+//! | counting and sliding windows | [`meter`], [`window`] |
+//! | state shared by workers | [`cell`], [`registry`], [`overrides`] |
+//! | who and how: keys, outcomes | [`key`], [`outcome`], [`headers`] |
+//! | calls to other services | [`dispatch`] |
+//! | configuration and its faults | [`config`], [`common`] |
+//! | the log | [`journal`] |
+
+pub mod cell;
+pub mod common;
+pub mod config;
+pub mod dispatch;
+pub mod entry;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fake;
+pub mod flavor;
+pub mod headers;
+pub mod host;
+pub mod journal;
+pub mod key;
+#[cfg(feature = "live")]
+pub mod live;
+pub mod meter;
+pub mod outcome;
+pub mod overrides;
+pub mod random;
+pub mod ratio;
+pub mod registry;
+pub mod time;
+pub mod window;

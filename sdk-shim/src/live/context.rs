@@ -1,0 +1,138 @@
+//! The glue: proxy-wasm's contexts call the plugin.
+
+use super::LiveHost;
+use crate::config::Faults;
+use crate::entry::{Answer, Flow, Plugin};
+use crate::host::{CalloutId, Host};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+use std::rc::Rc;
+
+/// Registers a plugin with the proxy; `register!` calls it when the module starts.
+pub fn start<P: Plugin<LiveHost>>() {
+    proxy_wasm::set_root_context(|id| Box::new(Root::<P> { id, plugin: None }));
+}
+
+struct Root<P> {
+    id: u32,
+    plugin: Option<Rc<P>>,
+}
+
+struct Stream<P: Plugin<LiveHost>> {
+    id: u32,
+    plugin: Rc<P>,
+    call: P::Call,
+}
+
+fn answer(id: u32, headers: usize, body: usize, trailers: usize) -> Answer {
+    Answer { id: CalloutId(id), headers, body, trailers }
+}
+
+fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
+    for fault in faults {
+        LiveHost.log(log::Level::Error, &format!("holdfast {}: bad configuration: {fault}", P::NAME));
+    }
+}
+
+// === impl Root ===
+
+impl<P: Plugin<LiveHost>> Context for Root<P> {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
+        LiveHost::enter(self.id);
+        if let Some(plugin) = &self.plugin {
+            plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers));
+        }
+    }
+}
+
+impl<P: Plugin<LiveHost>> RootContext for Root<P> {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        LiveHost::enter(self.id);
+        LiveHost::detect();
+        match P::configure(&LiveHost, &self.get_plugin_configuration().unwrap_or_default()) {
+            Ok(plugin) => {
+                plugin.tick_period().into_iter().for_each(LiveHost::set_tick_period);
+                self.plugin = Some(Rc::new(plugin));
+                true
+            }
+            Err(faults) => {
+                tell::<P>(&faults);
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        LiveHost::enter(self.id);
+        if let Some(plugin) = &self.plugin {
+            plugin.on_tick(&LiveHost);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let plugin = self.plugin.clone()?;
+        let call = plugin.call();
+        Some(Box::new(Stream { id, plugin, call }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+// === impl Stream ===
+
+impl<P: Plugin<LiveHost>> Stream<P> {
+    /// Lets the plugin speak, and does what it says.
+    fn flow(&mut self, speak: impl FnOnce(&P, &mut P::Call) -> Flow) -> Action {
+        LiveHost::enter(self.id);
+        match speak(&self.plugin, &mut self.call) {
+            Flow::Continue => Action::Continue,
+            Flow::Pause => Action::Pause,
+            Flow::Reply(reply) => {
+                LiveHost.reply(&reply);
+                Action::Pause
+            }
+        }
+    }
+}
+
+impl<P: Plugin<LiveHost>> Context for Stream<P> {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
+        LiveHost::enter(self.id);
+        self.plugin.on_answer(&mut self.call, &LiveHost, answer(token, headers, body, trailers));
+    }
+
+    fn on_done(&mut self) -> bool {
+        LiveHost::enter(self.id);
+        self.plugin.on_done(&mut self.call, &LiveHost);
+        true
+    }
+}
+
+impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.flow(|plugin, call| plugin.on_request_body(call, &LiveHost, size, end))
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.flow(|plugin, call| plugin.on_response_headers(call, &LiveHost, end))
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        self.flow(|plugin, call| plugin.on_response_body(call, &LiveHost, size, end))
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.flow(|plugin, call| plugin.on_response_trailers(call, &LiveHost))
+    }
+
+    fn on_log(&mut self) {
+        LiveHost::enter(self.id);
+        self.plugin.on_log(&mut self.call, &LiveHost);
+    }
+}

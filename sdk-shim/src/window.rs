@@ -1,0 +1,156 @@
+//! Sliding windows over counters that only go up, without a lock and without a write.
+//!
+//! A window that every call writes to needs a lock, or lives in one worker and sees a part of the traffic. Proxies offer
+//! something better: counters that are process-wide atomics. Each VM keeps a [`Ring`] of snapshots of their totals, one per
+//! slot (a tenth of the window); a window is the difference of two snapshots. All workers read the same totals, so all
+//! see the same window, to one slot.
+//!
+//! A window reaches back at least its length and at most one slot more. Slots are numbered by whatever the window is
+//! long in: time divided by the slot's length, or calls divided by calls per slot.
+
+use std::collections::VecDeque;
+
+/// Slots per window (Hystrix and Linkerd use 10 as well).
+pub const SLOTS: u64 = 10;
+
+/// `N` counter totals read together. Components never go down, except by a reset, when all start at 0 again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals<const N: usize>(pub [u64; N]);
+
+impl<const N: usize> Default for Totals<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Totals<N> {
+    /// What was added since `base`; 0 where a reset came between.
+    #[must_use]
+    pub fn since(&self, base: &Self) -> Self {
+        let mut delta = *self;
+        delta.0.iter_mut().zip(&base.0).for_each(|(now, then)| *now = now.saturating_sub(*then));
+        delta
+    }
+
+    /// Whether a counter went back since `earlier`: it was reset.
+    pub fn was_reset_since(&self, earlier: &Self) -> bool {
+        self.0.iter().zip(&earlier.0).any(|(now, then)| now < then)
+    }
+}
+
+/// Snapshots of the totals at the start of the last slots.
+#[derive(Clone, Debug, Default)]
+pub struct Ring<const N: usize> {
+    /// (slot, totals when it began), oldest first; slots follow each other without a gap.
+    starts: VecDeque<(u64, Totals<N>)>,
+}
+
+impl<const N: usize> Ring<N> {
+    /// A ring that reaches back to where `totals` were read, in `slot`, and not behind it.
+    pub fn starting(slot: u64, totals: Totals<N>) -> Self {
+        Self { starts: VecDeque::from([(slot, totals)]) }
+    }
+
+    /// Notes that in `slot` the totals are `totals`. To be called before a call's own counts are added, and on each tick.
+    ///
+    /// Slots that nobody observed count as having begun with what is seen now. A slot that lies back (the clock stepped) is
+    /// taken for the newest one; if it lies back by more than the window, the window starts anew. So it does, at
+    /// zero, where a counter was reset.
+    pub fn observe(&mut self, slot: u64, totals: Totals<N>) {
+        match self.starts.back() {
+            None => *self = Self::starting(slot, totals),
+            Some((_, last)) if totals.was_reset_since(last) => *self = Self::starting(slot, Totals::default()),
+            Some((newest, _)) if slot.saturating_add(SLOTS) < *newest => *self = Self::starting(slot, totals),
+            Some((newest, _)) => self.fill(*newest, slot, totals),
+        }
+    }
+
+    fn fill(&mut self, newest: u64, slot: u64, totals: Totals<N>) {
+        let from = newest.saturating_add(1).max(slot.saturating_sub(SLOTS));
+        if from > newest.saturating_add(1) {
+            self.starts.clear();
+        }
+        for start in from..=slot {
+            self.starts.push_back((start, totals));
+        }
+        while self.starts.len() as u64 > SLOTS + 1 {
+            self.starts.pop_front();
+        }
+    }
+
+    /// What was added within the window that ends now, where the counters show `totals`.
+    pub fn window(&self, totals: Totals<N>) -> Totals<N> {
+        let base = self.starts.front().map_or(totals, |(_, base)| *base);
+        if totals.was_reset_since(&base) { totals } else { totals.since(&base) }
+    }
+
+    /// The slot observed last.
+    pub fn newest(&self) -> Option<u64> {
+        self.starts.back().map(|(slot, _)| *slot)
+    }
+
+    /// Whether the ring reaches back over a whole window.
+    pub fn is_full(&self) -> bool {
+        self.starts.len() as u64 > SLOTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(n: u64) -> Totals<1> {
+        Totals([n])
+    }
+
+    #[test]
+    fn an_idle_week_costs_no_more_than_a_slot() {
+        let mut ring = Ring::starting(3, one(5));
+        ring.observe(u64::MAX - 1, one(9));
+        assert_eq!(ring.window(one(9)), one(0));
+        assert!(ring.is_full());
+    }
+
+    #[test]
+    fn a_reset_counter_starts_the_window_at_zero() {
+        let mut ring = Ring::starting(0, one(1_000));
+        ring.observe(1, one(3));
+        assert_eq!(ring.window(one(7)), one(7));
+        assert_eq!(Ring::starting(0, one(1_000)).window(one(2)), one(2));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_a_little_loses_nothing_and_far_starts_anew() {
+        let mut ring = Ring::starting(100, one(0));
+        ring.observe(99, one(4));
+        assert_eq!(ring.window(one(4)), one(4));
+        ring.observe(10, one(4));
+        assert_eq!((ring.window(one(4)), ring.newest()), (one(0), Some(10)));
+    }
+
+    proptest! {
+        /// A brute-force log of (time, count) agrees with the ring to one slot, whoever else counts in between.
+        #[test]
+        fn a_window_is_brute_force_to_one_slot(events in prop::collection::vec((0u64..400, any::<bool>()), 1..200), slot_len in 1u64..50) {
+            let (mut now, mut total, mut log) = (1_000_000u64, 0u64, Vec::new());
+            let mut ring = Ring::starting(now / slot_len, one(0));
+            for (wait, counted) in events {
+                // Ticks run at every slot's start in between, as they do in a VM.
+                for slot in (now / slot_len + 1)..=((now + wait) / slot_len) {
+                    ring.observe(slot, one(total));
+                }
+                now += wait;
+                if counted {
+                    total += 1;
+                    log.push(now);
+                }
+                let seen = ring.window(one(total)).0[0];
+                let within = |length: u64| log.iter().filter(|at| **at + length > now).count() as u64;
+                let window = SLOTS * slot_len;
+                prop_assert!(seen >= within(window), "{seen} < {}", within(window));
+                prop_assert!(seen <= within(window + slot_len), "{seen} > {}", within(window + slot_len));
+            }
+        }
+    }
+}
