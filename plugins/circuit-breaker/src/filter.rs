@@ -1,0 +1,149 @@
+//! The adapter: what a proxy calls, and nothing that decides.
+
+use crate::breaker::{Breaker, Outlook};
+use crate::decide::{Ticket, Verdict};
+use crate::judge::{self, Heard};
+use crate::policy::Measure;
+use crate::track::Track;
+use core::time::Duration;
+use sdk_shim::common::Chain;
+use sdk_shim::config::Faults;
+use sdk_shim::entry::{Flow, Plugin};
+use sdk_shim::host::{Host, Map};
+use sdk_shim::outcome::Answer;
+use sdk_shim::time::Instant;
+use std::rc::Rc;
+
+/// The plugin: one breaker per configuration and VM.
+#[derive(Debug)]
+pub struct CircuitBreaker(Breaker);
+
+/// What is remembered of a request (or an attempt).
+#[derive(Debug, Default)]
+pub enum Call {
+    /// We never saw its request headers: whatever comes is not ours to count.
+    #[default]
+    Unseen,
+    /// Let through without a say, refused, or already judged.
+    Done,
+    /// Admitted, and not judged yet.
+    Pending(Pending),
+}
+
+/// A call that was admitted.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its key.
+    pub track: Rc<Track>,
+    /// What it brings back.
+    pub ticket: Ticket,
+    /// When its request headers came.
+    pub started: Instant,
+    /// The whole request has gone by.
+    pub request_sent: bool,
+    /// What was heard of the service so far.
+    pub heard: Heard,
+    /// How long the response headers took, once they came.
+    pub latency: Duration,
+    /// Whoever asked shows that he may see the decision.
+    pub debug: bool,
+}
+
+impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
+    type Call = Call;
+
+    const NAME: &'static str = "circuit-breaker";
+
+    fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
+        let policy = crate::config::read(bytes)?;
+        Breaker::new(host, policy).map(Self)
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        Some(self.0.tick_period())
+    }
+
+    fn on_tick(&self, host: &H) {
+        self.0.tick(host);
+    }
+
+    fn call(&self) -> Call {
+        Call::Unseen
+    }
+
+    fn on_request_headers(&self, call: &mut Call, host: &H, end: bool) -> Flow {
+        *call = Call::Done;
+        match self.0.admit(host, end) {
+            Outlook::Pass => Flow::Continue,
+            Outlook::Judge(pending) => {
+                *call = Call::Pending(pending);
+                Flow::Continue
+            }
+            Outlook::Refuse(reply) => Flow::Reply(reply),
+        }
+    }
+
+    fn on_request_body(&self, call: &mut Call, _host: &H, _size: usize, end: bool) -> Flow {
+        if let Call::Pending(pending) = call {
+            pending.request_sent |= end;
+        }
+        Flow::Continue
+    }
+
+    fn on_response_headers(&self, call: &mut Call, host: &H, end: bool) -> Flow {
+        let Call::Pending(pending) = call else { return Flow::Continue };
+        let (policy, now) = (self.0.policy(), host.now());
+        pending.latency = now.since(pending.started);
+        pending.heard =
+            judge::response_headers(host, policy, end, pending.ticket.lease.is_some(), pending.request_sent);
+        if pending.debug {
+            let value = self.0.describe(&pending.track, pending.ticket);
+            host.set_header(Map::ResponseHeaders, "x-holdfast-debug-circuit-breaker", value.as_bytes());
+        }
+        let Heard::All(answer) = pending.heard else { return Flow::Continue };
+        if policy.measure == Measure::Headers || judge::is_stream(host, pending.heard) {
+            self.finish(call, host, Some(answer), now);
+        }
+        Flow::Continue
+    }
+
+    fn on_response_trailers(&self, call: &mut Call, host: &H) -> Flow {
+        if let Call::Pending(Pending { heard: heard @ Heard::Headers, .. }) = call {
+            *heard = judge::response_trailers(host);
+            if let (Heard::All(answer), Measure::Headers) = (*heard, self.0.policy().measure) {
+                self.finish(call, host, Some(answer), host.now());
+            }
+        }
+        Flow::Continue
+    }
+
+    fn on_done(&self, call: &mut Call, host: &H) {
+        if self.0.policy().common.chain == Chain::Upstream {
+            self.end(call, host);
+        }
+    }
+
+    fn on_log(&self, call: &mut Call, host: &H) {
+        self.end(call, host);
+    }
+}
+
+impl CircuitBreaker {
+    fn end<H: Host>(&self, call: &mut Call, host: &H) {
+        let Call::Pending(pending) = call else { return };
+        let (chain, now) = (self.0.policy().common.chain, host.now());
+        let answer = judge::end(host, chain, pending.heard, pending.request_sent);
+        if pending.heard == Heard::Nothing || self.0.policy().measure == Measure::Completion {
+            pending.latency = now.since(pending.started);
+        }
+        self.finish(call, host, answer, now);
+    }
+
+    fn finish<H: Host>(&self, call: &mut Call, host: &H, answer: Option<Answer>, now: Instant) {
+        if let Call::Pending(pending) = core::mem::replace(call, Call::Done) {
+            let verdict =
+                answer.map_or(Verdict::None, |answer| judge::verdict(self.0.policy(), answer, pending.latency));
+            self.0.settle(host, &pending, verdict, now);
+        }
+    }
+}

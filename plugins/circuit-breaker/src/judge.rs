@@ -1,0 +1,126 @@
+//! What a call's end says of the service.
+//!
+//! The pure half ([`verdict`]) knows the policy; the other half asks the host who answered. Flags are read only where a response
+//! failed, never came, or is a probe's, because a property costs more than the rest of a healthy request.
+
+use crate::decide::Verdict;
+use crate::policy::Policy;
+use core::time::Duration;
+use sdk_shim::common::Chain;
+use sdk_shim::headers::{is_grpc, number};
+use sdk_shim::host::{Host, Map};
+use sdk_shim::outcome::{Answer, Outcome, flag};
+
+/// What was heard of a call so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// gRPC response headers: the status comes in the trailers.
+    Headers,
+    /// All that will tell.
+    All(Answer),
+}
+
+/// What a call's end counts as.
+pub fn verdict(policy: &Policy, answer: Answer, latency: Duration) -> Verdict {
+    if !Outcome::of(answer).speaks_of_upstream() {
+        return Verdict::None;
+    }
+    let slow = latency >= policy.slow_call;
+    let failed = match answer {
+        Answer::Service { status, grpc } => policy.failure_on.matches(status, grpc),
+        Answer::NotService { .. } => true,
+    };
+    if failed || (slow && policy.slow_is_failure) { Verdict::Failure { slow } } else { Verdict::Success { slow } }
+}
+
+/// What the response headers tell. `probe` where a wrong guess would close a breaker.
+pub fn response_headers<H: Host>(host: &H, policy: &Policy, end: bool, probe: bool, request_sent: bool) -> Heard {
+    let status = host.header(Map::ResponseHeaders, ":status").and_then(|value| number(&value));
+    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+    let caps = host.capabilities();
+    let grpc =
+        if status == 200 && (end || !caps.response_trailers) { grpc_status(host, Map::ResponseHeaders) } else { None };
+    let doubtful = status >= 400 || status == 0 || probe || grpc.is_some_and(|code| code != 0);
+    if doubtful && policy.common.chain == Chain::Downstream && caps.response_flags && !is_via_upstream(host) {
+        return Heard::All(Answer::NotService { flags: flags(host), request_sent });
+    }
+    if status == 200
+        && grpc.is_none()
+        && !end
+        && caps.response_trailers
+        && policy.failure_on.grpc != 0
+        && is_grpc_response(host)
+    {
+        return Heard::Headers;
+    }
+    Heard::All(Answer::Service { status, grpc })
+}
+
+/// Whether the response is a stream that may live for hours (SSE, an upgrade), to be judged at its headers.
+pub fn is_stream<H: Host>(host: &H, heard: Heard) -> bool {
+    let upgraded = matches!(heard, Heard::All(Answer::Service { status: 101, .. }));
+    upgraded || content_type(host).is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+/// What the response trailers tell.
+pub fn response_trailers<H: Host>(host: &H) -> Heard {
+    Heard::All(Answer::Service { status: 200, grpc: grpc_status(host, Map::ResponseTrailers) })
+}
+
+/// What the end of a call tells that was not judged before; `None` where nobody can say.
+pub fn end<H: Host>(host: &H, chain: Chain, heard: Heard, request_sent: bool) -> Option<Answer> {
+    let flags = if host.capabilities().response_flags { flags(host) } else { 0 };
+    match (heard, chain) {
+        (Heard::Nothing, Chain::Upstream) => attempt_without_response(host, flags, request_sent),
+        (Heard::Nothing, Chain::Downstream) => Some(Answer::NotService { flags, request_sent }),
+        (_, _) if flags & flag::CLIENT_ABORT != 0 => None,
+        (_, Chain::Downstream) if was_cut(flags) => Some(Answer::NotService { flags, request_sent }),
+        // A gRPC response without trailers: cut, but nobody says by whom.
+        (Heard::Headers, _) => None,
+        (Heard::All(answer), _) => Some(answer),
+    }
+}
+
+/// A response that had begun was cut by the service or by a timeout.
+const fn was_cut(flags: u64) -> bool {
+    flags
+        & (flag::UPSTREAM_REMOTE_RESET | flag::UPSTREAM_TERMINATION | flag::UPSTREAM_TIMEOUT | flag::UPSTREAM_PROTOCOL)
+        != 0
+}
+
+/// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts and hedge losers,
+/// else a timeout (a reset can't be told apart there).
+fn attempt_without_response<H: Host>(host: &H, flags: u64, request_sent: bool) -> Option<Answer> {
+    let failed = host.property(&["upstream", "transport_failure_reason"]).is_some_and(|reason| !reason.is_empty());
+    if failed {
+        return Some(Answer::NotService { flags: flag::CONNECT_FAILURE, request_sent });
+    }
+    if flags & flag::CLIENT_ABORT != 0 || is_via_upstream(host) {
+        return None;
+    }
+    Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent })
+}
+
+fn flags<H: Host>(host: &H) -> u64 {
+    let bytes = host.property(&["response", "flags"]).unwrap_or_default();
+    bytes.first_chunk::<8>().map_or(0, |flags| u64::from_le_bytes(*flags))
+}
+
+fn is_via_upstream<H: Host>(host: &H) -> bool {
+    host.property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
+}
+
+fn grpc_status<H: Host>(host: &H, map: Map) -> Option<u32> {
+    host.header(map, "grpc-status").and_then(|value| number(&value))
+}
+
+fn content_type<H: Host>(host: &H) -> Option<Vec<u8>> {
+    host.header(Map::ResponseHeaders, "content-type")
+}
+
+fn is_grpc_response<H: Host>(host: &H) -> bool {
+    content_type(host).is_some_and(|kind| is_grpc(&kind))
+}
