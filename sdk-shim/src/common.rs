@@ -3,7 +3,7 @@
 use crate::config::{Bounds, Faults, Reader};
 use crate::flavor::Capabilities;
 use crate::host::Host;
-use crate::key::{KeySpec, Part};
+use crate::key::{KeySpec, Part, has_separator};
 use crate::overrides::Mode;
 use crate::ratio::Ratio;
 use core::time::Duration;
@@ -139,7 +139,7 @@ fn is_instance(name: &str) -> bool {
     name.len() <= 32
         && name.bytes().all(legal)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && !name.contains("--")
+        && !has_separator(name)
 }
 
 /// An upstream reject is final for the client, so per-host keys only observe: ejecting hosts is outlier detection's job.
@@ -157,7 +157,7 @@ fn check_upstream_host(read: &mut Reader<'_>, common: &Common) {
     if !matches!(common.mode, Mode::DryRun | Mode::Disabled) {
         read.fault(
             "mode",
-            format!("{:?} with the key \"upstream_host\"", common.mode.as_str()),
+            format!("\"{}\" with the key \"upstream_host\"", common.mode.as_str()),
             "\"dry_run\" or \"disabled\": ejecting hosts is outlier detection's job",
         );
     }

@@ -263,8 +263,13 @@ pub fn clean(value: &[u8], max: usize) -> String {
     if changed { format!("{}-{}", apart(&text), digest(value)) } else { text }
 }
 
+/// Whether a text holds the `--` that joins the parts of a key.
+pub fn has_separator(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|pair| pair == b"--")
+}
+
 fn ambiguous(text: &str) -> bool {
-    text.as_bytes().windows(2).any(|pair| pair == b"--") || text.starts_with(['-', '_']) || text.ends_with('-')
+    has_separator(text) || text.starts_with(['-', '_']) || text.ends_with('-')
 }
 
 /// Without what would be ambiguous: each `-` after a `-` becomes `_`, none at either end.

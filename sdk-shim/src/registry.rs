@@ -9,7 +9,7 @@
 use crate::cell::{self, CellError, Record};
 use crate::host::Host;
 use core::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// What the registry says of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

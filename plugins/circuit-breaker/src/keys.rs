@@ -4,11 +4,11 @@ use crate::metrics::KeyMetrics;
 use crate::policy::Policy;
 use crate::track::{CellName, Track};
 use core::cell::RefCell;
+use hashbrown::HashMap;
 use sdk_shim::host::Host;
 use sdk_shim::key::{Key, KeySpec, OTHER, is_stand_in};
 use sdk_shim::meter::Meter;
 use sdk_shim::registry::{Membership, Registry};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// New keys of other workers that one tick takes over.

@@ -174,7 +174,15 @@ impl Policy {
     /// keeps the state, one that changes these starts afresh.
     pub fn meaning(&self) -> String {
         let FailureOn { status, grpc, .. } = &self.failure_on;
-        digest(format!("{:?} {} {status:?} {grpc}", self.window, self.common.key.describe()).as_bytes())
+        let window = match self.window {
+            Window::Time(time) => format!("{}ms", time.as_millis()),
+            Window::Calls(calls) => format!("{calls}"),
+        };
+        let mut text = format!("{window} {} {grpc}", self.common.key.describe());
+        for range in status {
+            text.push_str(&format!(" {}-{}", range.start(), range.end()));
+        }
+        digest(text.as_bytes())
     }
 
     /// What this host lacks for this policy.

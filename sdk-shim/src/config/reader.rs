@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
 
     /// One of a few words.
     pub fn word<T: Copy>(&mut self, name: &'static str, default: T, words: &[(&'static str, T)]) -> T {
-        let allowed = || words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+        let allowed = || words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         self.field(name, default, &allowed, &|value| {
             let word = value.as_str()?;
             words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value)

@@ -1,0 +1,174 @@
+//! The Wasm modules, into `target/modules/`, each with its size checked.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::apt;
+use crate::context::Context;
+use crate::discover::on_path;
+use crate::progress::note;
+use crate::text;
+use crate::toolchain::{self, TARGET, WASI};
+
+/// Kibibyte.
+const KIB: u64 = 1024;
+
+/// What rustc takes for granted in a Wasm engine; V8 and Wasmtime have it all.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// A module: which package, built how, called what.
+struct Module {
+    package: &'static str,
+    features: &'static str,
+    /// In `target/modules/`. Underscores: a hyphen in a module's name breaks Kong's `/metrics` page.
+    file: &'static str,
+    /// In KiB: what a plugin may cost a gateway's memory and start.
+    limit: Option<u64>,
+}
+
+/// One line for each module. Those below `test/` are loaded by tests only and never shipped.
+const MODULES: [Module; 4] = [
+    Module { package: "circuit-breaker", features: "live", file: "circuit_breaker.wasm", limit: Some(250) },
+    Module {
+        package: "circuit-breaker",
+        features: "live,test-hooks",
+        file: "test/circuit_breaker_hooks.wasm",
+        limit: None,
+    },
+    Module {
+        package: "circuit-breaker",
+        features: "live,test-hooks,test-next-encoding",
+        file: "test/circuit_breaker_next.wasm",
+        limit: None,
+    },
+    Module { package: "noop", features: "live", file: "test/noop.wasm", limit: None },
+];
+
+/// Builds every module, also after one has failed, and checks that the shipped ones compile for WASI too where that
+/// target is installed.
+pub(crate) fn all(context: &Context) -> Result<()> {
+    if on_path("wasm-opt").is_none() {
+        apt::install(context, &["binaryen"], "wasm-opt, which makes modules smaller")?;
+    }
+    let built: Vec<Result<()>> = MODULES.iter().map(|module| module.build(context)).collect();
+    let failures = built.into_iter().chain([check_wasi(context)]).filter_map(Result::err);
+    let failures: Vec<String> = failures.map(|error| text::chain(&error)).collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+/// The packages that modules are made of, each once.
+pub(crate) fn packages() -> BTreeSet<&'static str> {
+    MODULES.iter().map(|module| module.package).collect()
+}
+
+/// Fails unless every module has been compiled.
+pub(crate) fn ensure_built(context: &Context) -> Result<()> {
+    let missing = MODULES.iter().map(|module| context.modules().join(module.file)).find(|path| !path.is_file());
+    ensure!(missing.is_none(), "{} isn't there: its build failed", missing.unwrap_or_default().display());
+    Ok(())
+}
+
+// === impl Module ===
+
+impl Module {
+    fn build(&self, context: &Context) -> Result<()> {
+        let output = context.modules().join(self.file);
+        let compiled = self.compile(context).and_then(|artifact| optimize(context, self.file, &artifact));
+        let delivered = compiled.and_then(|artifact| deliver(&artifact, &output));
+        if delivered.is_err() {
+            // A stale module would make later steps pass or fail for the wrong reason.
+            let _ = fs::remove_file(&output);
+        }
+        // One that is too big is a failure, but the tests that load it can still tell what else is wrong.
+        self.check_size(delivered?)
+    }
+
+    fn compile(&self, context: &Context) -> Result<PathBuf> {
+        let toolchain = context.toolchain()?;
+        let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
+        cargo.args(self.selection()).run()?;
+        let folder = context.target().join("wasm").join(TARGET).join("release");
+        Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
+    }
+
+    fn selection(&self) -> [&str; 6] {
+        ["--release", "--lib", "--package", self.package, "--features", self.features]
+    }
+
+    fn check_size(&self, size: u64) -> Result<()> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let file = self.file;
+        ensure!(size <= limit * KIB, "{file} is {:.1} KiB, over its limit of {limit} KiB", kib(size));
+        Ok(())
+    }
+}
+
+/// Lets binaryen take out what rustc left in: a module becomes a sixth smaller, and is what the limits are set for.
+fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
+    let optimized = artifact.with_extension("opt.wasm");
+    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).arg("-O3");
+    cmd.arg(artifact).arg("-o").arg(&optimized).run()?;
+    Ok(optimized)
+}
+
+/// Puts a module where the proxies load it from; returns its size in bytes.
+fn deliver(artifact: &Path, output: &Path) -> Result<u64> {
+    let folder = output.parent().context("a module goes into a folder")?;
+    fs::create_dir_all(folder)?;
+    // By rename: a proxy or a test that reads the module at this moment sees the old or the new one, never half.
+    let part = output.with_extension("part");
+    let size = fs::copy(artifact, &part).with_context(|| format!("can't copy {}", artifact.display()))?;
+    fs::rename(&part, output)?;
+    note(&format!("{}: {:.1} KiB", output.display(), kib(size)));
+    Ok(size)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a module's size is far below 2^52 bytes")]
+fn kib(bytes: u64) -> f64 {
+    bytes as f64 / KIB as f64
+}
+
+fn check_wasi(context: &Context) -> Result<()> {
+    if !toolchain::has_target(WASI) {
+        note(&format!("{WASI} isn't installed: not checked that the modules compile for it"));
+        return Ok(());
+    }
+    for module in MODULES.iter().filter(|module| module.limit.is_some()) {
+        let cargo = context.cmd("cargo", format!("build {} for {WASI}", module.file)).arg("build");
+        let folder = context.target().join("wasm");
+        cargo.args(module.selection()).args(["--target", WASI, "--target-dir"]).arg(folder).run()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_over_its_limit_is_refused_with_both_numbers() {
+        let module = &MODULES[0];
+        assert!(module.check_size(250 * 1024).is_ok());
+        let error = module.check_size(250 * 1024 + 103).unwrap_err().to_string();
+        assert!(error.contains("circuit_breaker.wasm is 250.1 KiB") && error.contains("250 KiB"), "{error}");
+    }
+
+    #[test]
+    fn test_modules_have_no_limit_and_stay_apart() {
+        for module in &MODULES {
+            assert_eq!(module.limit.is_none(), module.file.starts_with("test/"), "{}", module.file);
+            assert!(!module.file.contains('-'), "{}", module.file);
+        }
+    }
+}

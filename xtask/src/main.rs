@@ -1,0 +1,72 @@
+//! `cargo xtask`: the one door to everything a contributor does with this repository.
+//!
+//! A gateway plugin needs a Wasm toolchain, a real Envoy and a handful of tools before its first test can run, and
+//! every machine lacks different ones. So each command here looks for what it needs, installs what is missing (into
+//! `target/tools/`, or as system packages where there is no other way), says where it went, and explains in the error
+//! what to do when it can't. Running a command twice does nothing twice.
+
+mod apt;
+mod build;
+mod cargo_tools;
+mod check;
+mod command;
+mod context;
+mod discover;
+mod envoy;
+mod fuzz;
+mod lockfile;
+mod processes;
+mod progress;
+mod run;
+mod setup;
+mod summary;
+mod text;
+mod toolchain;
+mod version;
+mod wasm_tests;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use context::Context;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  setup              install all that the other commands need, and say where it is
+  build              the Wasm modules, into target/modules/
+  demo [--serve] …   a real Envoy that survives a failing region (builds first)
+  test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes)
+  bench …            CPU time per request on a real Envoy (builds first)
+
+environment: ENVOY=<path> runs that Envoy instead of the tested versions;
+             WASM_TOOLCHAIN=rustup|system takes that toolchain for wasm32 without trying the other.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {}", text::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let context = Context::new()?;
+    let (command, rest) = args.split_first().map_or(("help", args), |(first, rest)| (first.as_str(), rest));
+    match (command, rest) {
+        ("setup", []) => Ok(setup::all(&context)),
+        ("build", []) => build::all(&context).map(|()| ExitCode::SUCCESS),
+        ("test", []) => Ok(check::full(&context)),
+        ("test", [flag]) if flag == "--fast" => Ok(check::fast(&context)),
+        ("demo", rest) => run::demo(&context, rest),
+        ("bench", rest) => run::bench(&context, rest),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("don't know `{}`\n\n{USAGE}", args.join(" ")),
+    }
+}

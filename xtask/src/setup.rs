@@ -1,0 +1,47 @@
+//! `cargo xtask setup`: everything the other commands need, and where it is.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::apt;
+use crate::cargo_tools::Tool;
+use crate::context::Context;
+use crate::discover::on_path;
+use crate::envoy;
+use crate::summary::{Outcome, Step, run_all};
+use crate::wasm_tests;
+
+const STEPS: [Step; 7] = [
+    Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
+    Step { name: "newest Envoy", run: |context| envoy::exact(context, envoy::NEWEST).map(there) },
+    Step { name: "oldest Envoy", run: |context| envoy::exact(context, envoy::OLDEST).map(there) },
+    Step { name: "Wasm test runner", run: |context| wasm_tests::runner(context).map(at) },
+    Step { name: "cargo-deny", run: |context| Tool::cargo_deny().find_or_install(context).map(at) },
+    Step { name: "cargo-fuzz", run: |context| Tool::cargo_fuzz().find_or_install(context).map(at) },
+    Step { name: "h2load", run: |context| h2load(context).map(at) },
+];
+
+/// Installs all of it; a step that fails doesn't keep the others from being done.
+pub(crate) fn all(context: &Context) -> ExitCode {
+    run_all(context, &STEPS)
+}
+
+/// The load generator of the benchmarks and of some tests.
+pub(crate) fn h2load(context: &Context) -> Result<PathBuf> {
+    if on_path("h2load").is_none() {
+        apt::install(context, &["nghttp2-client"], "h2load, the load generator")?;
+    }
+    on_path("h2load").context("package nghttp2-client brought no h2load")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the end of a chain of map")]
+fn there(envoy: envoy::Envoy) -> Outcome {
+    Outcome::Passed(envoy.describe())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the end of a chain of map")]
+fn at(path: PathBuf) -> Outcome {
+    Outcome::Passed(path.display().to_string())
+}
