@@ -1,0 +1,129 @@
+//! The switches.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+/// What happens to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is answered. Text: `healthy`.
+    Healthy,
+    /// It is answered with this status. Text: `status:503`.
+    Status(u16),
+    /// It is never answered. Text: `hang`.
+    Hang,
+    /// Its connection is reset (TCP RST). Text: `reset`.
+    Reset,
+    /// It is answered after a delay. Text: `slow:300`, in milliseconds.
+    Slow(Duration),
+    /// So many of 100 requests are answered with this status, spread evenly, always the same ones. Text: `fail:50:500`.
+    Fail {
+        /// 0 to 100.
+        percent: u8,
+        /// Status of the failures.
+        status: u16,
+    },
+    /// Nothing listens, and open connections are gone. Text: `refuse` (which no later request can undo).
+    Refuse,
+    /// Half of the announced body comes, then the connection ends. Text: `cut`.
+    Cut,
+}
+
+/// How a gRPC call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grpc {
+    /// A message, then status 0 in trailers. Text: `ok`.
+    Ok,
+    /// No message, this status in trailers behind the headers. Text: `trailers:14`.
+    Trailers(u32),
+    /// This status in the only header block. Text: `trailers-only:14`.
+    TrailersOnly(u32),
+    /// A message, then this status in trailers. Text: `message-then:14`.
+    MessageThen(u32),
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// What the `turn`th request (from 0) meets: decides the lot of [`Fault::Fail`].
+    pub(super) fn at_turn(&self, turn: u64) -> Self {
+        match *self {
+            Self::Fail { percent, status } if falls(turn, u64::from(percent)) => Self::Status(status),
+            Self::Fail { .. } => Self::Healthy,
+            ref other => other.clone(),
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split(':').collect();
+        Ok(match parts[..] {
+            ["healthy"] => Self::Healthy,
+            ["status", status] => Self::Status(http_status(status)?),
+            ["hang"] => Self::Hang,
+            ["reset"] => Self::Reset,
+            ["slow", ms] => Self::Slow(Duration::from_millis(ms.parse().context("milliseconds")?)),
+            ["fail", percent, status] => {
+                Self::Fail { percent: percent.parse().context("percent")?, status: http_status(status)? }
+            }
+            ["refuse"] => Self::Refuse,
+            ["cut"] => Self::Cut,
+            _ => {
+                bail!("{text:?} is no fault: healthy, status:N, hang, reset, slow:MS, fail:PERCENT:STATUS, refuse, cut")
+            }
+        })
+    }
+}
+
+// === impl Grpc ===
+
+impl FromStr for Grpc {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split(':').collect();
+        Ok(match parts[..] {
+            ["ok"] => Self::Ok,
+            ["trailers", code] => Self::Trailers(code.parse().context("gRPC status")?),
+            ["trailers-only", code] => Self::TrailersOnly(code.parse().context("gRPC status")?),
+            ["message-then", code] => Self::MessageThen(code.parse().context("gRPC status")?),
+            _ => bail!("{text:?} is no gRPC end: ok, trailers:N, trailers-only:N, message-then:N"),
+        })
+    }
+}
+
+/// Whether the running total of failures grows with this turn.
+fn falls(turn: u64, percent: u64) -> bool {
+    (turn + 1) * percent / 100 > turn * percent / 100
+}
+
+fn http_status(text: &str) -> anyhow::Result<u16> {
+    let status = text.parse().context("status")?;
+    hyper::StatusCode::from_u16(status).context("status")?;
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read() {
+        assert_eq!("fail:50:500".parse::<Fault>().unwrap(), Fault::Fail { percent: 50, status: 500 });
+        assert_eq!("slow:300".parse::<Fault>().unwrap(), Fault::Slow(Duration::from_millis(300)));
+        assert!("status:99999".parse::<Fault>().is_err() && "sulk".parse::<Fault>().is_err());
+        assert_eq!("trailers-only:14".parse::<Grpc>().unwrap(), Grpc::TrailersOnly(14));
+    }
+
+    #[test]
+    fn a_share_of_failures_is_exact_and_even() {
+        let failures = |percent| (0..100).filter(|turn| falls(*turn, percent)).count();
+        assert_eq!([failures(0), failures(30), failures(100)], [0, 30, 100]);
+        assert_eq!((0..4).map(|turn| falls(turn, 50)).collect::<Vec<_>>(), [false, true, false, true]);
+    }
+}

@@ -1,0 +1,223 @@
+//! The answers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::fault::{Fault, Grpc};
+use super::ledger::Visit;
+use super::server::{Mode, State};
+use crate::client::{framed, unframed};
+
+/// Body of every answer; an error in it cuts the connection.
+pub(super) type Body = BoxBody<Bytes, io::Error>;
+
+/// Time for the first half of a body to leave before the cut.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
+/// Says who answered.
+pub(super) fn sign(response: &mut Response<Body>, name: &str) {
+    if let Ok(name) = HeaderValue::from_str(name) {
+        response.headers_mut().insert("x-upstream", name);
+    }
+}
+
+/// Keeps a visit in flight until the body is gone.
+pub(super) fn holding(response: Response<Body>, visit: Visit) -> Response<Body> {
+    response.map(|body| {
+        let keep = move |frame| {
+            let _in_flight = &visit;
+            frame
+        };
+        body.map_frame(keep).boxed()
+    })
+}
+
+/// The answer of a service that is well.
+pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
+    let end = state.switches().grpc;
+    match request.uri().path() {
+        "/sse" => events(request.uri().query().unwrap_or("")),
+        "/ws" if request.headers().contains_key(UPGRADE) => web_socket(state, request),
+        _ if is_grpc(request.headers()) => grpc(end, request).await,
+        _ => rest(&state.name, request).await,
+    }
+}
+
+/// An error status with a little JSON.
+pub(super) async fn failure(status: u16, request: Request<Incoming>) -> Response<Body> {
+    drop(request.into_body().collect().await);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_status(status, &json!({"error": status.as_u16()}))
+}
+
+/// 1,000 bytes announced, 500 sent, then an end.
+pub(super) fn half() -> Response<Body> {
+    let cut = async {
+        tokio::time::sleep(BEFORE_CUT).await;
+        Err(io::ErrorKind::ConnectionAborted.into())
+    };
+    let first = Frame::data(Bytes::from(vec![b'.'; 500]));
+    let frames = stream::once(async { Ok(first) }).chain(stream::once(cut));
+    let mut response = Response::new(streamed(frames));
+    response.headers_mut().insert("content-length", HeaderValue::from_static("1000"));
+    response
+}
+
+/// Moves the switches named in a query, all or none.
+pub(super) async fn control(state: &Arc<State>, query: &str) -> Response<Body> {
+    match moves(state, query) {
+        Err(error) => with_status(StatusCode::BAD_REQUEST, &json!({"error": format!("{error:#}")})),
+        Ok(fault) => {
+            if let Some(fault) = fault {
+                state.set_fault(fault).await;
+            }
+            ok(&json!({"switches": format!("{:?}", *state.switches())}))
+        }
+    }
+}
+
+fn moves(state: &State, query: &str) -> anyhow::Result<Option<Fault>> {
+    let mut switches = state.switches().clone();
+    let mut fault = None;
+    for (name, value) in pairs(query) {
+        match name {
+            "fault" => fault = Some(value.parse()?),
+            "health" => switches.health = value.parse()?,
+            "grpc" => switches.grpc = value.parse()?,
+            other => anyhow::bail!("{other:?} is no switch: fault, health, grpc"),
+        }
+    }
+    *state.switches() = switches;
+    Ok(fault)
+}
+
+async fn rest(name: &str, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let mut answer = json!({"upstream": name, "path": head.uri.path(), "body_bytes": body.len()});
+    if head.uri.path() == "/echo" {
+        answer["headers"] = all(&head.headers);
+    }
+    ok(&answer)
+}
+
+fn all(headers: &HeaderMap) -> Value {
+    let mut names = BTreeMap::<&str, Vec<String>>::new();
+    for (name, value) in headers {
+        names.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    }
+    json!(names)
+}
+
+fn events(query: &str) -> Response<Body> {
+    let number =
+        |name, default| pairs(query).find(|(n, _)| *n == name).and_then(|(_, v)| v.parse().ok()).unwrap_or(default);
+    let (count, every) = (number("events", 10), Duration::from_millis(number("every_ms", 100)));
+    let event = move |n| async move {
+        tokio::time::sleep(if n == 0 { Duration::ZERO } else { every }).await;
+        Ok(Frame::data(Bytes::from(format!("data: {n}\n\n"))))
+    };
+    let mut response = Response::new(streamed(stream::iter(0..count).then(event)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+fn web_socket(state: &Arc<State>, mut request: Request<Incoming>) -> Response<Body> {
+    let key = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()));
+    let mut stopped = state.mode.subscribe();
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        tokio::select! {
+            () = echo(socket) => {}
+            _ = stopped.wait_for(|mode| *mode != Mode::Serving) => {}
+        }
+    });
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert("connection", HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Some(Ok(key)) = key.map(HeaderValue::try_from) {
+        headers.insert("sec-websocket-accept", key);
+    }
+    response
+}
+
+async fn echo<S>(mut socket: WebSocketStream<S>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = socket.next().await {
+        if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn grpc(end: Grpc, request: Request<Incoming>) -> Response<Body> {
+    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let message = framed(unframed(&body).first().map_or(&[][..], Vec::as_slice));
+    let message = Frame::data(Bytes::from(message));
+    let frames = match end {
+        Grpc::Ok => vec![message, Frame::trailers(grpc_status(0))],
+        Grpc::MessageThen(code) => vec![message, Frame::trailers(grpc_status(code))],
+        Grpc::Trailers(code) => vec![Frame::trailers(grpc_status(code))],
+        Grpc::TrailersOnly(_) => vec![],
+    };
+    let only = if let Grpc::TrailersOnly(code) = end { grpc_status(code) } else { HeaderMap::new() };
+    let body = if frames.is_empty() { empty() } else { streamed(stream::iter(frames.into_iter().map(Ok))) };
+    let mut response = Response::new(body);
+    response.headers_mut().extend(only);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+fn grpc_status(code: u32) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("grpc-status", HeaderValue::from(code));
+    headers.insert("grpc-message", HeaderValue::from_static("as-told"));
+    headers
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn ok(body: &Value) -> Response<Body> {
+    with_status(StatusCode::OK, body)
+}
+
+fn with_status(status: StatusCode, body: &Value) -> Response<Body> {
+    let bytes = Bytes::from(format!("{body}\n"));
+    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn empty() -> Body {
+    Full::default().map_err(|never| match never {}).boxed()
+}
+
+fn streamed(frames: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + Sync + 'static) -> Body {
+    BodyExt::boxed(StreamBody::new(frames))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
