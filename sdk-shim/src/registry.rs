@@ -11,6 +11,9 @@ use crate::host::Host;
 use core::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 
+/// Races for one name that may be lost before giving up.
+const MAX_RACES: u32 = 64;
+
 /// What the registry says of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
@@ -64,7 +67,9 @@ impl Registry {
 
     /// Finds `name`, adding it where there is room.
     pub fn admit<H: Host>(&self, host: &H, name: &str, client_chosen: bool) -> Membership {
-        loop {
+        // Each turn reads one of at most `max` cells, but for those in which somebody else was first. A cell that can be neither
+        // read nor created (something else wrote it) must not keep us here.
+        for _ in 0..self.max.saturating_add(MAX_RACES) {
             if let Some(number) = self.members.borrow().get(name) {
                 return Membership::Member(*number);
             }
@@ -79,6 +84,7 @@ impl Registry {
                 Err(error) => return Membership::Unavailable(error),
             }
         }
+        Membership::Unavailable(CellError::Contended)
     }
 
     /// Learns what other workers added, at most `limit` names; gives those that are new to this VM.
@@ -107,7 +113,7 @@ impl Registry {
         self.read.get() >= self.max || (client_chosen && self.client_chosen.get() >= self.max.div_ceil(2))
     }
 
-    /// Reads the next cell, if there is one. The loop in `admit` ends because each turn reads one of at most `max` cells.
+    /// Reads the next cell, if there is one.
     fn read_on<H: Host>(&self, host: &H) -> Result<Option<String>, CellError> {
         if self.read.get() >= self.max {
             return Ok(None);

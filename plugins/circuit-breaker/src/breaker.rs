@@ -1,6 +1,6 @@
 //! From the host to the decisions and back: looks a key up, asks `decide`, stores what it says, counts and logs it.
 
-use crate::decide::{self, Admission, Cause, Settled, Ticket, Verdict};
+use crate::decide::{self, Admission, Cause, Evidence, Settled, Ticket, Verdict};
 use crate::filter::Pending;
 use crate::judge::Heard;
 use crate::keys::Keys;
@@ -129,7 +129,7 @@ impl Breaker {
         let (totals, draw) = (track.metrics.totals(host), self.draw());
         match track.advance(host, &self.policy, now, |state| decide::admit(&self.policy, state, totals, now, draw)) {
             Ok((admission, change)) => {
-                self.tell(host, track, change.as_ref());
+                self.tell(host, track, change.as_ref(), None);
                 Some(self.throttle(host, track, admission, now))
             }
             // Somebody else changes the state all the time: then somebody else probes.
@@ -173,6 +173,9 @@ impl Breaker {
     /// the proxy chooses the route anew; but in this callback the new route can't be read yet.
     fn strip_spoofed<H: Host>(&self, host: &H) -> bool {
         let Some(reroute) = &self.policy.on_open.reroute else { return false };
+        if self.policy.common.mode == Mode::DryRun {
+            return false;
+        }
         let spoofed = host.header(Map::RequestHeaders, &reroute.header).is_some();
         if spoofed {
             host.remove_header(Map::RequestHeaders, &reroute.header);
@@ -267,10 +270,10 @@ impl Breaker {
             decide::settle(&self.policy, state, call.ticket, verdict, &evidence, now, draw)
         });
         match settled {
-            Ok((Settled::Counted, change)) => self.tell(host, track, change.as_ref()),
+            Ok((Settled::Counted, change)) => self.tell(host, track, change.as_ref(), Some(&evidence)),
             Ok((Settled::Stale, change)) => {
                 track.metrics.stale(host, &self.meter);
-                self.tell(host, track, change.as_ref());
+                self.tell(host, track, change.as_ref(), Some(&evidence));
             }
             Err(error) => {
                 self.without_state(host, track, error);
@@ -312,26 +315,29 @@ impl Breaker {
         if let Ok(((), change)) =
             track.advance(host, &self.policy, now, |state| decide::tend(&self.policy, state, &evidence, now, draw))
         {
-            self.tell(host, track, change.as_ref());
+            self.tell(host, track, change.as_ref(), Some(&evidence));
         }
     }
 
     // --- what people see ---
 
-    /// Counts and logs a transition.
-    fn tell<H: Host>(&self, host: &H, track: &Track, change: Option<&Change>) {
+    /// Counts and logs a transition, with what was counted within the window where that brought it about.
+    fn tell<H: Host>(&self, host: &H, track: &Track, change: Option<&Change>, evidence: Option<&Evidence>) {
         let Some(change) = change else { return };
         track.metrics.transition(host, &self.meter, &change.to.phase);
-        let [successes, failures, slow, _] = change.to.line.0;
         let mut fields = vec![
             ("key", Value::from(track.name.as_str())),
             ("from", Value::from(change.from.as_str())),
             ("cause", Value::from(change.why.as_str())),
             ("generation", Value::from(change.to.generation)),
-            ("successes_total", Value::from(successes)),
-            ("failures_total", Value::from(failures)),
-            ("slow_total", Value::from(slow)),
         ];
+        if let Some([successes, failures, slow, _]) = evidence.map(|evidence| evidence.window.0) {
+            fields.extend([
+                ("successes", Value::from(successes)),
+                ("failures", Value::from(failures)),
+                ("slow", Value::from(slow)),
+            ]);
+        }
         if let Phase::Open { until } = change.to.phase {
             fields.push(("open_ms", Value::from(nanos(until.since(change.to.since)) / 1_000_000)));
         }

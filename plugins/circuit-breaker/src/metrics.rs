@@ -64,9 +64,9 @@ impl KeyMetrics {
     pub fn call<H: Host>(&self, host: &H, failed: bool, slow: bool) {
         let [success, failure, slow_calls, _] = self.core;
         if failed {
-            failure.add(host)
+            failure.add(host);
         } else {
-            success.add(host)
+            success.add(host);
         }
         if slow {
             slow_calls.add(host);

@@ -178,11 +178,8 @@ impl Policy {
             Window::Time(time) => format!("{}ms", time.as_millis()),
             Window::Calls(calls) => format!("{calls}"),
         };
-        let mut text = format!("{window} {} {grpc}", self.common.key.describe());
-        for range in status {
-            text.push_str(&format!(" {}-{}", range.start(), range.end()));
-        }
-        digest(text.as_bytes())
+        let statuses: Vec<String> = status.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+        digest(format!("{window} {} {grpc} {}", self.common.key.describe(), statuses.join(" ")).as_bytes())
     }
 
     /// What this host lacks for this policy.
