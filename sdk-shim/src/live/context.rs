@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 /// Registers a plugin with the proxy; `register!` calls it when the module starts.
 pub fn start<P: Plugin<LiveHost>>() {
+    super::raw::run_constructors();
     proxy_wasm::set_root_context(|id| Box::new(Root::<P> { id, plugin: None }));
 }
 

@@ -88,6 +88,20 @@ unsafe extern "Rust" fn __getrandom_v03_custom(dest: *mut u8, len: usize) -> Res
     Ok(())
 }
 
+#[cfg(target_os = "wasi")]
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
+
+/// Runs what a reactor's libc wants run before anything else; there is none on `wasm32-unknown-unknown`.
+pub(super) fn run_constructors() {
+    #[cfg(target_os = "wasi")]
+    // SAFETY: called once, first, by the module's `_initialize`.
+    unsafe {
+        __wasm_call_ctors();
+    }
+}
+
 fn done(status: u32) -> Result<(), HostError> {
     match status {
         0 => Ok(()),
