@@ -102,7 +102,13 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
     }
-    serde_json::from_slice(bytes).map_err(|error| Faults::one("$", format!("no JSON ({error})"), "a JSON object"))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Faults::one(
+            "$",
+            format!("no JSON ({error})"),
+            "a JSON object (in Envoy, in a google.protobuf.StringValue: a Struct arrives as bytes that are no JSON)",
+        )
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The adapter: what a proxy calls, and nothing that decides.
 
-use crate::breaker::{Breaker, Outlook};
+use crate::admission::{DEBUG_ANSWER, Outlook};
+use crate::breaker::Breaker;
 use crate::decide::{Ticket, Verdict};
 use crate::judge::{self, Heard};
 use crate::policy::Measure;
@@ -48,6 +49,17 @@ pub struct Pending {
     /// Whoever asked shows that he may see the decision.
     pub debug: bool,
 }
+
+// === impl Pending ===
+
+impl Pending {
+    /// A call that begins now; `end` where its headers are the whole request.
+    pub fn new(track: Rc<Track>, ticket: Ticket, started: Instant, end: bool, debug: bool) -> Self {
+        Self { track, ticket, started, request_sent: end, heard: Heard::Nothing, latency: Duration::ZERO, debug }
+    }
+}
+
+// === impl CircuitBreaker ===
 
 impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
     type Call = Call;
@@ -97,8 +109,8 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
         pending.heard =
             judge::response_headers(host, policy, end, pending.ticket.lease.is_some(), pending.request_sent);
         if pending.debug {
-            let value = self.0.describe(&pending.track, pending.ticket);
-            host.set_header(Map::ResponseHeaders, "x-holdfast-debug-circuit-breaker", value.as_bytes());
+            let value = self.0.describe(&pending.track, Some(pending.ticket));
+            host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, value.as_bytes());
         }
         let Heard::All(answer) = pending.heard else { return Flow::Continue };
         if policy.measure == Measure::Headers || judge::is_stream(host, pending.heard) {

@@ -22,8 +22,9 @@
 //! | what a call's end means | [`judge`] |
 //! | what a refused request gets | [`reply`] |
 //! | keys, windows, counters of one worker | [`keys`], [`track`], [`metrics`] |
-//! | how these meet the proxy | [`breaker`], [`filter`] |
+//! | how these meet the proxy | [`admission`], [`breaker`], [`filter`] |
 
+pub mod admission;
 pub mod breaker;
 pub mod config;
 pub mod decide;

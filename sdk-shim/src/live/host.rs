@@ -1,7 +1,7 @@
 //! The port, answered by the proxy.
 
 use super::raw;
-use crate::flavor::{Capabilities, ENVOY, detect};
+use crate::flavor::{Capabilities, ENVOY, Flavor, detect};
 use crate::host::{
     Body, Callout, CalloutId, ContextId, Direction, Expect, Host, HostError, Map, MetricId, MetricKind, Reply, Shared,
 };
@@ -117,7 +117,9 @@ impl Host for LiveHost {
     }
 
     fn header(&self, map: Map, name: &str) -> Option<Vec<u8>> {
-        raw::get_header(map_code(map), name)
+        // Only Envoy is known to tell an empty header from an absent one.
+        let tells_empty = self.capabilities().flavor == Flavor::Envoy;
+        raw::get_header(map_code(map), name).filter(|value| tells_empty || !value.is_empty())
     }
 
     fn headers(&self, map: Map) -> Vec<(Vec<u8>, Vec<u8>)> {

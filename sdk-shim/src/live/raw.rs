@@ -179,8 +179,8 @@ pub(super) fn get_header(map: u32, name: &str) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: pointers and sizes come from live values.
     done(unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), &raw mut data, &raw mut size) }).ok()?;
-    // Hosts answer an absent header with no memory, or with a status.
-    adopt(data, size)
+    // A header that is there but empty comes without memory.
+    Some(adopt(data, size).unwrap_or_default())
 }
 
 pub(super) fn get_headers(map: u32) -> Option<Vec<u8>> {

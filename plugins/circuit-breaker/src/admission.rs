@@ -1,0 +1,187 @@
+//! The request's half of the breaker: who may go ahead, who gets an answer, who goes the other way.
+
+use crate::breaker::Breaker;
+use crate::decide::{self, Admission, Cause, Ticket};
+use crate::filter::Pending;
+use crate::reply;
+use crate::track::Track;
+use core::time::Duration;
+use sdk_shim::cell::CellError;
+use sdk_shim::headers::{Headers, is_grpc};
+use sdk_shim::host::{Host, Map, Reply};
+use sdk_shim::overrides::Mode;
+use sdk_shim::time::Instant;
+use std::rc::Rc;
+
+/// The request header that asks for the decision.
+const DEBUG: &str = "x-holdfast-debug";
+/// The response header that tells it.
+pub const DEBUG_ANSWER: &str = "x-holdfast-debug-circuit-breaker";
+/// What is to happen to a request.
+#[derive(Debug)]
+pub enum Outlook {
+    /// Goes on, and its end is none of our business.
+    Pass,
+    /// Goes on, and its end counts.
+    Judge(Pending),
+    /// Ends here.
+    Refuse(Box<Reply>),
+}
+
+impl Breaker {
+    /// Decides about the current request.
+    pub fn admit<H: Host>(&self, host: &H, end: bool) -> Outlook {
+        if self.policy.common.mode == Mode::Disabled {
+            return Outlook::Pass;
+        }
+        let spoofed = self.strip_spoofed(host);
+        let debug = self.takes_debug(host);
+        let (track, now) = (self.keys.of_request(host, &self.meter), host.now());
+        if spoofed {
+            return self.distrust(host, &track, now);
+        }
+        #[cfg(feature = "test-hooks")]
+        crate::hooks::obey(host, &track, now);
+        let known = track.refresh(host, &self.policy, now, self.policy.common.state_refresh);
+        let mode = track.mode(self.policy.common.mode, now);
+        if mode == Mode::Disabled {
+            return Outlook::Pass;
+        }
+        let admission = match known {
+            Ok(()) => self.ask(host, &track, mode, now),
+            Err(error) => self.without_state(host, &track, error),
+        };
+        match admission {
+            Some(Admission::Admit(ticket)) => Outlook::Judge(Pending::new(track, ticket, now, end, debug)),
+            Some(Admission::Refuse { cause, wait }) => self.refuse(host, &track, mode, cause, wait, debug),
+            None => Outlook::Pass,
+        }
+    }
+
+    fn ask<H: Host>(&self, host: &H, track: &Track, mode: Mode, now: Instant) -> Option<Admission> {
+        match mode {
+            Mode::ForceOpen => return Some(Admission::Refuse { cause: Cause::Forced, wait: self.policy.open.base }),
+            Mode::ForceClosed => return Some(Admission::Admit(Ticket { generation: track.generation(), lease: None })),
+            _ if track.observe_only => return Some(Admission::Admit(Ticket::default())),
+            _ => {}
+        }
+        if let (Some(generation), None) = (track.closed_generation(), self.policy.throttle_k) {
+            return Some(Admission::Admit(Ticket { generation, lease: None }));
+        }
+        let (totals, draw) = (track.metrics.totals(host), self.draw());
+        match track.advance(host, &self.policy, now, |state| decide::admit(&self.policy, state, totals, now, draw)) {
+            Ok((admission, change)) => {
+                self.tell(host, track, change.as_ref(), None);
+                Some(self.throttle(host, track, admission, now))
+            }
+            // Somebody else changes the state all the time: then somebody else probes.
+            Err(CellError::Contended) => Some(Admission::Refuse { cause: Cause::HalfOpen, wait: Duration::ZERO }),
+            Err(error) => self.without_state(host, track, error),
+        }
+    }
+
+    /// Client-side throttling has its say where the breaker admits; probes are spared.
+    fn throttle<H: Host>(&self, host: &H, track: &Track, admission: Admission, now: Instant) -> Admission {
+        let (Some(k), Admission::Admit(Ticket { lease: None, .. })) = (self.policy.throttle_k, admission) else {
+            return admission;
+        };
+        track.observe(host, &self.policy, now);
+        if decide::throttled(k, &track.evidence(host, false).window, self.draw()) {
+            track.metrics.throttled(host);
+            return Admission::Refuse { cause: Cause::Throttle, wait: Duration::ZERO };
+        }
+        admission
+    }
+
+    /// Whether the request asks for the decision with the right token, which goes no further than here.
+    fn takes_debug<H: Host>(&self, host: &H) -> bool {
+        let Some(token) = &self.debug_token else { return false };
+        let Some(given) = host.header(Map::RequestHeaders, DEBUG) else { return false };
+        host.remove_header(Map::RequestHeaders, DEBUG);
+        same_secret(&given, token)
+    }
+
+    /// A client that sends our re-route header itself would choose the way around an open breaker. It is taken away, by which
+    /// the proxy chooses the route anew; but in this callback the new route can't be read yet.
+    fn strip_spoofed<H: Host>(&self, host: &H) -> bool {
+        let Some(reroute) = &self.policy.on_open.reroute else { return false };
+        if self.policy.common.mode == Mode::DryRun {
+            return false;
+        }
+        let spoofed = host.header(Map::RequestHeaders, &reroute.header).is_some();
+        if spoofed {
+            host.remove_header(Map::RequestHeaders, &reroute.header);
+        }
+        spoofed
+    }
+
+    /// Whose key is unknown passes only while every breaker of this instance is closed, counts for none, and is never moved.
+    fn distrust<H: Host>(&self, host: &H, track: &Track, now: Instant) -> Outlook {
+        let refresh = self.policy.common.state_refresh;
+        let closed = |track: &Rc<Track>| {
+            let known = track.refresh(host, &self.policy, now, refresh).is_ok();
+            known && track.closed_generation().is_some() && track.override_mode(now) != Some(Mode::ForceOpen)
+        };
+        if self.policy.common.mode != Mode::ForceOpen && self.keys.all().iter().all(closed) {
+            return Outlook::Pass;
+        }
+        track.metrics.refused(host, &self.meter, Cause::Open, true);
+        Outlook::Refuse(Box::new(self.reply(host, Cause::Open, self.policy.open.base)))
+    }
+
+    fn refuse<H: Host>(
+        &self,
+        host: &H,
+        track: &Track,
+        mode: Mode,
+        cause: Cause,
+        wait: Duration,
+        debug: bool,
+    ) -> Outlook {
+        let enforced = mode != Mode::DryRun && self.policy.common.enforce_ratio.takes(self.draw());
+        track.metrics.refused(host, &self.meter, cause, enforced);
+        if !enforced {
+            return Outlook::Pass;
+        }
+        host.set_property(&["holdfast.circuit_breaker"], cause.as_str().as_bytes());
+        if self.rerouted(host) {
+            track.metrics.rerouted(host, &self.meter);
+            return Outlook::Pass;
+        }
+        let mut reply = self.reply(host, cause, wait);
+        if debug {
+            reply.headers.push((DEBUG_ANSWER.to_owned(), self.describe(track, None)));
+        }
+        Outlook::Refuse(Box::new(reply))
+    }
+
+    fn reply<H: Host>(&self, host: &H, cause: Cause, wait: Duration) -> Reply {
+        let grpc = host.header(Map::RequestHeaders, "content-type").is_some_and(|kind| is_grpc(&kind));
+        reply::build(&self.policy, cause, wait, grpc, self.draw())
+    }
+
+    /// Sends the request the other way, where there is one and it may go there.
+    fn rerouted<H: Host>(&self, host: &H) -> bool {
+        let Some(reroute) = &self.policy.on_open.reroute else { return false };
+        if !reroute.only_if.as_ref().is_none_or(|(header, values)| may_move(host, header, values)) {
+            return false;
+        }
+        host.set_header(Map::RequestHeaders, &reroute.header, reroute.value.as_bytes());
+        true
+    }
+}
+
+/// Compares without telling by its duration where two secrets differ.
+fn same_secret(given: &[u8], token: &[u8]) -> bool {
+    given.len() == token.len() && given.iter().zip(token).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+/// Whether a header has exactly one value and it is listed: with two, a client could have put its own in front of a trusted one.
+fn may_move<H: Host>(host: &H, header: &str, values: &[String]) -> bool {
+    let headers = Headers::from(host.headers(Map::RequestHeaders));
+    let mut given = headers.all(header);
+    match (given.next(), given.next()) {
+        (Some(only), None) => values.iter().any(|value| value.as_bytes() == only),
+        _ => false,
+    }
+}
