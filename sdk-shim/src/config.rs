@@ -17,6 +17,7 @@
 
 mod reader;
 mod values;
+mod wire;
 
 pub use reader::{Bounds, Reader};
 pub use values::{duration, shown, whole};
@@ -58,6 +59,11 @@ impl Faults {
         self.0.push(Fault { path: path.to_owned(), found: found.into(), allowed: allowed.into() });
     }
 
+    /// Takes over others.
+    pub fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -97,18 +103,13 @@ impl fmt::Display for Faults {
 
 impl core::error::Error for Faults {}
 
-/// Reads JSON text; an empty text is `{}`, as a proxy hands over an absent configuration.
+/// Reads JSON text, or a protobuf Struct as Envoy hands it over; an empty text is `{}`, as for an absent configuration.
 pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        Faults::one(
-            "$",
-            format!("no JSON ({error})"),
-            "a JSON object (in Envoy, in a google.protobuf.StringValue: a Struct arrives as bytes that are no JSON)",
-        )
-    })
+    let no_json = |error| Faults::one("$", format!("no JSON ({error})"), "a JSON object");
+    serde_json::from_slice(bytes).or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl Module {
 /// Lets binaryen take out what rustc left in: a module becomes a sixth smaller, and is what the limits are set for.
 fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
     let optimized = artifact.with_extension("opt.wasm");
-    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).arg("-O3");
+    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).arg("-Oz");
     cmd.arg(artifact).arg("-o").arg(&optimized).run()?;
     Ok(optimized)
 }

@@ -38,7 +38,7 @@ pub struct Breaker {
 impl Breaker {
     /// A breaker on this host; faults where the host can't do what the policy wants.
     pub fn new<H: Host>(host: &H, policy: Policy) -> Result<Self, Faults> {
-        let faults = policy.check_host(host.capabilities());
+        let faults = policy.check_on(host);
         if !faults.is_empty() {
             return Err(faults);
         }

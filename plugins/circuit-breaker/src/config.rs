@@ -37,8 +37,17 @@ const FIFTH: Ratio = match Ratio::from_ppm(PPM / 5) {
 /// assert_eq!(faults.len(), 2);
 /// ```
 pub fn read(bytes: &[u8]) -> Result<Policy, Faults> {
+    read_and(bytes, |_| Faults::default())
+}
+
+/// Reads a configuration; what `check` finds wrong with it is told together with everything else.
+pub fn read_and(bytes: &[u8], check: impl FnOnce(&Policy) -> Faults) -> Result<Policy, Faults> {
     let value = parse(bytes)?;
-    Reader::root(&value, |read| if LEGACY.iter().any(|name| read.has(name)) { legacy(read) } else { full(read) })
+    Reader::root(&value, |read| {
+        let policy = if LEGACY.iter().any(|name| read.has(name)) { legacy(read) } else { full(read) };
+        read.adopt(check(&policy));
+        policy
+    })
 }
 
 fn millis(n: u64) -> Duration {

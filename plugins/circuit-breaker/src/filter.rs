@@ -67,7 +67,7 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
     const NAME: &'static str = "circuit-breaker";
 
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
-        let policy = crate::config::read(bytes)?;
+        let policy = crate::config::read_and(bytes, |policy| policy.check_on(host))?;
         Breaker::new(host, policy).map(Self)
     }
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 use sdk_shim::common::Common;
 use sdk_shim::config::Faults;
 use sdk_shim::flavor::Capabilities;
+use sdk_shim::host::Host;
 use sdk_shim::key::digest;
 use sdk_shim::random::below;
 use sdk_shim::ratio::{PPM, Ratio};
@@ -180,6 +181,15 @@ impl Policy {
         };
         let statuses: Vec<String> = status.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
         digest(format!("{window} {} {grpc} {}", self.common.key.describe(), statuses.join(" ")).as_bytes())
+    }
+
+    /// What this host lacks for this policy, its secrets included.
+    pub fn check_on<H: Host>(&self, host: &H) -> Faults {
+        let mut faults = self.check_host(host.capabilities());
+        if let Some(Err(missing)) = self.common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")) {
+            faults.append(missing);
+        }
+        faults
     }
 
     /// What this host lacks for this policy.

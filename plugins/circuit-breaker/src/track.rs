@@ -199,16 +199,32 @@ impl Track {
         if step.next.is_none() || self.observe_only {
             return Ok((step.answer, None));
         }
-        let (answer, stored, change) = cell::update(host, &self.cell.of(ENCODING), |record: Option<State>| {
+        let mut answer = step.answer;
+        let change = self.store(host, policy, now, &mut |state| {
+            let step = decide(state);
+            answer = step.answer;
+            step.next
+        })?;
+        Ok((answer, change))
+    }
+
+    /// The storing half, once in the module and not once per question.
+    fn store<H: Host>(
+        &self,
+        host: &H,
+        policy: &Policy,
+        now: Instant,
+        decide: &mut dyn FnMut(&State) -> Option<(State, Why)>,
+    ) -> Result<Option<Change>, CellError> {
+        let (stored, change) = cell::update(host, &self.cell.of(ENCODING), |record: Option<State>| {
             let old = record.unwrap_or_default();
-            let step = decide(&old);
-            let Some((next, why)) = step.next else { return (None, (step.answer, old, None)) };
+            let Some((next, why)) = decide(&old) else { return (None, (old, None)) };
             let change = (next.generation != old.generation).then(|| Change { from: old.phase, to: next.clone(), why });
-            (Some(next.clone()), (step.answer, next, change))
+            (Some(next.clone()), (next, change))
         })?;
         self.read_at.set(Some(now));
         self.adopt(host, policy, stored, now, false);
-        Ok((answer, change))
+        Ok(change)
     }
 
     /// Sets or lifts the operator's mode for this key, for every worker.

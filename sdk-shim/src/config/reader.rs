@@ -78,6 +78,11 @@ impl<'a> Reader<'a> {
         self.faults.push(&path, found.into(), allowed.into());
     }
 
+    /// Takes over faults that were found by other means, such as what a host lacks.
+    pub fn adopt(&mut self, faults: Faults) {
+        self.faults.append(faults);
+    }
+
     /// Whether the object has this field. Doesn't mark it as known.
     pub fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)

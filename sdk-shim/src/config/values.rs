@@ -40,9 +40,22 @@ pub fn whole(value: &Value) -> Option<u64> {
     value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n <= limit as f64).map(|n| n as u64)
 }
 
+/// `"0.5"`: Envoy's YAML reader makes texts of all decimals inside a protobuf Struct.
+fn decimal_text(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty();
+    if !digits(whole) || !digits(decimals) || decimals.len() > 6 || whole.len() > 6 {
+        return None;
+    }
+    format!("{whole}{decimals:0<6}").parse().ok()
+}
+
 /// A number in parts per million; `None` below zero, above a million, or with more than 6 decimals.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(super) fn millionths(value: &Value) -> Option<u64> {
+    if let Some(text) = value.as_str() {
+        return decimal_text(text);
+    }
     let number = value.as_f64().filter(|n| (0.0..=1e6).contains(n))?;
     let scaled = (number * 1e6).round();
     // A double of 6 decimals is off by far less than this; a 7th decimal is off by at least 0.1.
@@ -86,6 +99,10 @@ mod tests {
         assert_eq!(millionths(&json!(0.000_001)), Some(1));
         assert_eq!(millionths(&json!(0.000_000_1)), None);
         assert_eq!(millionths(&json!(-0.1)), None);
+        assert_eq!(millionths(&json!("1.25")), Some(1_250_000));
+        for bad in ["1", ".5", "1.", "-0.5", "0.0000001", "0.5 ", ""] {
+            assert_eq!(millionths(&json!(bad)), None, "{bad}");
+        }
         assert_eq!(decimal(1_500_000), "1.5");
         assert_eq!(decimal(0), "0");
     }

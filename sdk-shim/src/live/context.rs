@@ -11,6 +11,8 @@ use std::rc::Rc;
 /// Registers a plugin with the proxy; `register!` calls it when the module starts.
 pub fn start<P: Plugin<LiveHost>>() {
     super::raw::run_constructors();
+    // Without it a trap says "unreachable", and nobody knows where.
+    std::panic::set_hook(Box::new(|panic| LiveHost.log(log::Level::Error, &panic.to_string())));
     proxy_wasm::set_root_context(|id| Box::new(Root::<P> { id, plugin: None }));
 }
 
