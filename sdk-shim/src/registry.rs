@@ -7,7 +7,7 @@
 //! delete shared data.
 
 use crate::cell::{self, CellError, Record};
-use crate::host::Host;
+use crate::host::{Expect, Host};
 use core::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 
@@ -46,6 +46,16 @@ impl Record for Entry {
     }
 }
 
+/// What stands in the first cell that this VM hasn't read.
+enum Next {
+    /// A name, now known.
+    Learnt(String),
+    /// Nothing of use; a name may be written there under this condition.
+    Free(Expect),
+    /// There is no such cell: the list is full.
+    Full,
+}
+
 /// This VM's view of the list.
 #[derive(Debug)]
 pub struct Registry {
@@ -75,9 +85,10 @@ impl Registry {
             }
             let created = match self.read_on(host) {
                 Err(error) => return Membership::Unavailable(error),
-                Ok(Some(_)) => continue,
-                Ok(None) if self.is_full(client_chosen) => return Membership::Full,
-                Ok(None) => self.append(host, name, client_chosen),
+                Ok(Next::Learnt(_)) => continue,
+                Ok(_) if self.is_full(client_chosen) => return Membership::Full,
+                Ok(Next::Full) => return Membership::Full,
+                Ok(Next::Free(expect)) => self.append(host, name, client_chosen, expect),
             };
             match created {
                 Ok(()) => {}
@@ -92,8 +103,8 @@ impl Registry {
         let mut learnt = Vec::new();
         for _ in 0..limit {
             match self.read_on(host) {
-                Ok(Some(name)) => learnt.push(name),
-                Ok(None) | Err(_) => break,
+                Ok(Next::Learnt(name)) => learnt.push(name),
+                Ok(Next::Free(_) | Next::Full) | Err(_) => break,
             }
         }
         learnt
@@ -114,21 +125,22 @@ impl Registry {
     }
 
     /// Reads the next cell, if there is one.
-    fn read_on<H: Host>(&self, host: &H) -> Result<Option<String>, CellError> {
+    fn read_on<H: Host>(&self, host: &H) -> Result<Next, CellError> {
         if self.read.get() >= self.max {
-            return Ok(None);
+            return Ok(Next::Full);
         }
         let seen = cell::read::<H, Entry>(host, &self.next_cell())?;
-        Ok(seen.record.map(|entry| {
+        Ok(seen.record.map_or(Next::Free(seen.expect), |entry| {
             self.learn(&entry);
-            entry.name
+            Next::Learnt(entry.name)
         }))
     }
 
-    /// Whoever loses the race to create the cell reads the winner's name in the next turn.
-    fn append<H: Host>(&self, host: &H, name: &str, client_chosen: bool) -> Result<(), CellError> {
+    /// Whoever loses the race for the cell reads the winner's name in the next turn. A cell with bytes that are no name is
+    /// replaced, so that it can't keep everybody after it out.
+    fn append<H: Host>(&self, host: &H, name: &str, client_chosen: bool, expect: Expect) -> Result<(), CellError> {
         let entry = Entry { client_chosen, name: name.to_owned() };
-        if cell::create(host, &self.next_cell(), &entry)? {
+        if cell::write(host, &self.next_cell(), &entry, expect)? {
             self.learn(&entry);
         }
         Ok(())

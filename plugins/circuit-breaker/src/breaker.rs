@@ -119,9 +119,12 @@ impl Breaker {
             track.metrics.probe(host, &self.meter, decide::probe_succeeded(&self.policy, verdict));
         }
         let evidence = track.evidence(host, matches!(verdict, Verdict::Failure { .. }));
-        if track.mode(self.policy.common.mode, now) == Mode::ForceClosed {
+        let forced = track.mode(self.policy.common.mode, now) == Mode::ForceClosed;
+        if forced && call.ticket.lease.is_none() {
             return;
         }
+        // Forced closed, a probe gives its permit back and says no more.
+        let verdict = if forced { Verdict::None } else { verdict };
         let settled = track.advance(host, &self.policy, now, |state| {
             decide::settle(&self.policy, state, call.ticket, verdict, &evidence, now, draw)
         });

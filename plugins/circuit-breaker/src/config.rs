@@ -80,7 +80,7 @@ fn full(read: &mut Reader<'_>) -> Policy {
     let window = read.object("window", window).unwrap_or(Window::Time(millis(10_000)));
     let policy = Policy {
         window,
-        minimum_calls: read.integer("minimum_calls", 20, Bounds::new(1, 1_000_000)),
+        minimum_calls: read.integer("minimum_calls", default_minimum(window), Bounds::new(1, 1_000_000)),
         failure_ratio: read.ratio_or_never("failure_ratio", Some(HALF)),
         slow_call: read.duration("slow_call", millis(3_000), Bounds::new(millis(1), HOUR)),
         slow_ratio: read.ratio_or_never("slow_ratio", Some(Ratio::ONE)),
@@ -101,6 +101,14 @@ fn full(read: &mut Reader<'_>) -> Policy {
     };
     check_across(read, &policy);
     policy
+}
+
+/// 20, but never more calls than the window holds.
+fn default_minimum(window: Window) -> u64 {
+    match window {
+        Window::Calls(calls) => calls.get().min(20),
+        Window::Time(_) => 20,
+    }
 }
 
 /// Rules over more than one field.

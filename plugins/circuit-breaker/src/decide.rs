@@ -55,7 +55,8 @@ pub enum Admission {
     Refuse {
         /// Why.
         cause: Cause,
-        /// How long it is useless to ask again: before that the answer is the same; for `Open`, at that time it is "admit".
+        /// How long it is useless to ask again. For `Open` exactly: before that the answer is the same, at that time it is
+        /// "admit". For the others the time by which the answer should have changed.
         wait: Duration,
     },
 }

@@ -119,6 +119,20 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
         Flow::Continue
     }
 
+    /// A gRPC stream may live for hours; as a probe it has shown enough when it still sends after a slow call's time.
+    fn on_response_body(&self, call: &mut Call, host: &H, _size: usize, _end: bool) -> Flow {
+        if let Call::Pending(Pending {
+            heard: Heard::Headers, ticket: Ticket { lease: Some(_), .. }, started, ..
+        }) = call
+        {
+            let now = host.now();
+            if now.since(*started) >= self.0.policy().slow_call {
+                self.finish(call, host, Some(Answer::Service { status: 200, grpc: Some(0) }), now);
+            }
+        }
+        Flow::Continue
+    }
+
     fn on_response_trailers(&self, call: &mut Call, host: &H) -> Flow {
         if let Call::Pending(Pending { heard: heard @ Heard::Headers, .. }) = call {
             *heard = judge::response_trailers(host);

@@ -63,6 +63,9 @@ pub struct OpenTime {
     pub jitter: Ratio,
 }
 
+/// Growth steps after which the wait grows no more, whatever the factor; a bound for a count that comes from a cell.
+const MAX_GROWTH: u32 = 1_000;
+
 impl OpenTime {
     /// The wait when opening for the `nth` time in a row (1 is the first).
     ///
@@ -82,7 +85,7 @@ impl OpenTime {
 
     fn without_jitter(&self, nth: u32) -> u64 {
         let (mut wait, max) = (sdk_shim::time::nanos(self.base), sdk_shim::time::nanos(self.max));
-        for _ in 1..nth {
+        for _ in 1..nth.min(MAX_GROWTH) {
             if wait >= max || self.factor_ppm <= u64::from(PPM) {
                 break;
             }

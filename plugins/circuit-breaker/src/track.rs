@@ -119,11 +119,13 @@ impl Track {
     }
 
     fn reload<H: Host>(&self, host: &H, policy: &Policy, now: Instant) -> Result<(), CellError> {
-        let first = self.read_at.replace(Some(now)).is_none();
+        let first = self.read_at.get().is_none();
         let mut state = cell::read::<H, State>(host, &self.cell.of(ENCODING))?.record;
         if state.is_none() && first {
             state = self.import(host)?;
         }
+        // Only now: a copy that could not be read anew is not fresh.
+        self.read_at.set(Some(now));
         self.adopt(host, policy, state.unwrap_or_default(), now, first);
         Ok(())
     }
@@ -229,7 +231,8 @@ impl Track {
 
     /// Sets or lifts the operator's mode for this key, for every worker.
     pub fn set_override<H: Host>(&self, host: &H, set: Option<Override>) -> Result<(), CellError> {
-        self.read_at.set(None);
+        // The copy is old now, but this worker's window stays.
+        self.read_at.set(self.read_at.get().map(|_| Instant::default()));
         cell::update(host, &self.cell.of(ENCODING), |record: Option<State>| {
             let state = State { override_: set, ..record.unwrap_or_default() };
             (Some(state), ())

@@ -1,0 +1,177 @@
+//! What differs between hosts: the upstream chain, `WasmX`, and what each lacks.
+
+use crate::support::{BRISK, GET, Plugin, SECOND, break_it, brisk, call, cause, envoy, kong, metric_of, worker};
+use circuit_breaker::CircuitBreaker;
+use sdk_shim::fake::{FakeProxy, Worker};
+
+/// The faults with which a host refuses a configuration, one line each.
+fn refused(proxy: &FakeProxy, config: &str) -> Vec<String> {
+    let started = Worker::<CircuitBreaker>::start(&proxy.worker(), config);
+    started.err().map(|faults| faults.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+// --- capabilities ---
+
+#[test]
+fn what_kong_lacks_is_refused_by_name() {
+    for (config, path, capability) in [
+        (r#"{"failure_on": {"grpc_status": [14]}}"#, "$.failure_on.grpc_status", "response_trailers"),
+        (r#"{"on_open": {"reroute": {}}}"#, "$.on_open.reroute", "reroute_by_header"),
+        (r#"{"chain": "upstream"}"#, "$.chain", "upstream_chain"),
+    ] {
+        let faults = refused(&kong(), config);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with(path) && faults[0].contains(capability), "{faults:?}");
+        assert_eq!(refused(&envoy(), config), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn all_that_kong_lacks_is_refused_at_once() {
+    let config = r#"{"chain": "upstream", "failure_on": {"grpc_status": [14]}}"#;
+    assert_eq!(refused(&kong(), config).len(), 2);
+}
+
+#[test]
+fn grpc_statuses_may_be_degraded_to_those_in_headers() {
+    let proxy = kong();
+    assert!(refused(&proxy, r#"{"failure_on": {"grpc_status": [14]}, "allow_degraded": true}"#).is_empty());
+    // The defaults name gRPC statuses too, but nobody asked for them.
+    assert!(refused(&proxy, r#"{"failure_on": {"status": ["5xx"]}}"#).is_empty());
+}
+
+#[test]
+fn a_degraded_host_still_counts_a_status_in_the_headers() {
+    let proxy = kong();
+    let plugin = worker(&proxy, BRISK);
+    for _ in 0..2 {
+        let mut request = plugin.request(GET);
+        request.respond(&[(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "14")], true);
+        request.finish();
+    }
+    assert_eq!(cause(&plugin).as_deref(), Some("open"));
+}
+
+#[test]
+fn degrading_is_no_way_to_what_can_never_work() {
+    assert_eq!(refused(&kong(), r#"{"on_open": {"reroute": {}}, "allow_degraded": true}"#).len(), 1);
+    assert_eq!(refused(&kong(), r#"{"chain": "upstream", "allow_degraded": true}"#).len(), 1);
+}
+
+// --- WasmX ---
+
+#[test]
+fn kong_is_never_asked_for_what_it_has_not() {
+    let proxy = kong();
+    let plugin = worker(&proxy, BRISK);
+    break_it(&plugin);
+    assert_eq!(cause(&plugin).as_deref(), Some("open"));
+    proxy.advance(SECOND);
+    assert!(call(&plugin, "200"));
+    plugin.request(GET).abort();
+    let foreign = |line: &String| {
+        line.contains("xds") || line.contains("response.flags") || line.contains("response.code_details")
+    };
+    let calls = plugin.host().call_lines();
+    assert!(!calls.iter().any(foreign), "{calls:?}");
+    assert!(plugin.host().logs().iter().all(|line| !line.line.contains("unknown property")));
+    assert!(plugin.host().traps().is_empty());
+}
+
+/// Kong finds shared data by the CRC32 of its name alone, and these two have the same.
+#[test]
+fn names_that_collide_never_mix_their_state() {
+    let [one, other] = ["7v8zb3yrkzlvtgl2", "py5dosfp93b8glu2"];
+    let proxy = kong();
+    let plugin = worker(&proxy, BRISK);
+    let on = |route: &str| proxy.set("kong.route_id", route);
+    on(one);
+    break_it(&plugin);
+    assert_eq!(cause(&plugin).as_deref(), Some("open"));
+    on(other);
+    assert_eq!(cause(&plugin), None, "the other one's breaker is not its own");
+    (0..10).for_each(|_| assert!(call(&plugin, "500")));
+    assert!(metric_of(&proxy, other, "store_errors_total") >= 10, "it has none, and says so");
+    on(one);
+    proxy.advance(SECOND);
+    assert!(call(&plugin, "200"));
+    assert_eq!(metric_of(&proxy, one, "transitions_total;to=recovering"), 1);
+}
+
+#[test]
+fn the_same_names_are_apart_on_envoy() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, BRISK);
+    for route in ["7v8zb3yrkzlvtgl2", "py5dosfp93b8glu2"] {
+        proxy.set("xds.route_name", route);
+        break_it(&plugin);
+        assert_eq!(cause(&plugin).as_deref(), Some("open"));
+        assert_eq!(metric_of(&proxy, route, "store_errors_total"), 0);
+    }
+}
+
+// --- the upstream chain ---
+
+fn upstream(proxy: &FakeProxy, more: &str) -> Plugin {
+    worker(proxy, &brisk(&format!(r#""chain": "upstream"{more}"#)))
+}
+
+fn counted(proxy: &FakeProxy) -> [u64; 2] {
+    ["success", "failure"].map(|outcome| {
+        let labels = "chain=upstream;instance=default;key=checkout";
+        proxy.metric(&format!("holdfast_circuit_breaker_calls_total;{labels};outcome={outcome}"))
+    })
+}
+
+#[test]
+fn each_attempt_counts_for_itself() {
+    let proxy = envoy();
+    let plugin = upstream(&proxy, "");
+    plugin.attempt(1, GET).fail_upstream("delayed connect error: Connection refused");
+    assert_eq!(counted(&proxy), [0, 1]);
+    let mut second = plugin.attempt(2, GET);
+    second.respond(&[(":status", "200")], true);
+    second.finish();
+    assert_eq!(counted(&proxy), [1, 1]);
+}
+
+#[test]
+fn a_reset_or_a_timeout_is_a_failure_but_a_client_abort_and_a_hedges_loser_are_not() {
+    let proxy = envoy();
+    let plugin = upstream(&proxy, "");
+    plugin.attempt(1, GET).fail_upstream("");
+    assert_eq!(counted(&proxy), [0, 1]);
+    plugin.attempt(1, GET).abort();
+    let mut loser = plugin.attempt(1, GET);
+    loser.set("response.code_details", "via_upstream");
+    loser.fail_upstream("");
+    assert_eq!(counted(&proxy), [0, 1]);
+}
+
+#[test]
+fn both_chains_keep_their_own_counts_and_state() {
+    let proxy = envoy();
+    let (down, up) = (worker(&proxy, BRISK), upstream(&proxy, ""));
+    up.attempt(1, GET).fail_upstream("refused");
+    up.attempt(2, GET).fail_upstream("refused");
+    assert!(up.attempt(3, GET).reply().is_some());
+    assert_eq!(cause(&down), None);
+}
+
+#[test]
+fn a_host_of_the_upstream_is_only_observed() {
+    let proxy = envoy();
+    proxy.set("upstream.address", "10.0.0.7:8080");
+    let plugin = upstream(&proxy, r#", "key": ["upstream_host"], "mode": "dry_run""#);
+    for attempt in 1..=5 {
+        plugin.attempt(attempt, GET).fail_upstream("refused");
+    }
+    assert!(plugin.attempt(6, GET).passed());
+    let would = proxy
+        .metrics()
+        .into_iter()
+        .filter(|(name, _)| name.contains("would_reject_total"))
+        .map(|(_, total)| total)
+        .sum::<u64>();
+    assert_eq!(would, 4);
+}

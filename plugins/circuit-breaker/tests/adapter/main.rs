@@ -1,0 +1,27 @@
+//! The whole plugin on the fake host, in both flavors.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the host calls of a request | `costs` |
+//! | closed, open, half-open, recovering, closed | `course` |
+//! | several workers | `together` |
+//! | what counts, and what doesn't | `counting` |
+//! | probes and their leases | `probes` |
+//! | a host that fails | `faults` |
+//! | keys, their bound, instances | `keys` |
+//! | modes, overrides, dry runs, throttling | `modes` |
+//! | what a refused request gets | `refusals` |
+//! | hosts that lack something, `WasmX` | `hosts` |
+#![allow(missing_docs)]
+
+mod costs;
+mod counting;
+mod course;
+mod faults;
+mod hosts;
+mod keys;
+mod modes;
+mod probes;
+mod refusals;
+mod support;
+mod together;
