@@ -118,7 +118,7 @@ fn adopt(data: *mut u8, size: usize) -> Option<Vec<u8>> {
         return None;
     }
     // SAFETY: the SDK's allocator export made it as a boxed slice of exactly `size` bytes, and the host gave it to us.
-    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+    Some(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(data, size)) }.into_vec())
 }
 
 pub(super) fn now() -> u64 {
