@@ -17,7 +17,7 @@ fn six_mistakes() -> Value {
         "failure_ratio": 2,
         "open": {"base": "5 s"},
         "failure_on": {"status": ["5xx", 999]},
-        "window": {"calls": 10},
+        "window": {"calls": 10}, "minimum_calls": 20,
     })
 }
 

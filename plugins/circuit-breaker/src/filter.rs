@@ -40,6 +40,8 @@ pub struct Pending {
     pub ticket: Ticket,
     /// When its request headers came.
     pub started: Instant,
+    /// The request was its headers alone: such a one is no gRPC call.
+    pub bodyless: bool,
     /// The whole request has gone by.
     pub request_sent: bool,
     /// What was heard of the service so far.
@@ -55,7 +57,8 @@ pub struct Pending {
 impl Pending {
     /// A call that begins now; `end` where its headers are the whole request.
     pub fn new(track: Rc<Track>, ticket: Ticket, started: Instant, end: bool, debug: bool) -> Self {
-        Self { track, ticket, started, request_sent: end, heard: Heard::Nothing, latency: Duration::ZERO, debug }
+        let (heard, latency) = (Heard::Nothing, Duration::ZERO);
+        Self { track, ticket, started, bodyless: end, request_sent: end, heard, latency, debug }
     }
 }
 
@@ -106,8 +109,7 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
         let Call::Pending(pending) = call else { return Flow::Continue };
         let (policy, now) = (self.0.policy(), host.now());
         pending.latency = now.since(pending.started);
-        pending.heard =
-            judge::response_headers(host, policy, end, pending.ticket.lease.is_some(), pending.request_sent);
+        pending.heard = judge::response_headers(host, policy, pending, end);
         if pending.debug {
             let value = self.0.describe(&pending.track, Some(pending.ticket));
             host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, value.as_bytes());

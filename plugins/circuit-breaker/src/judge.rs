@@ -4,6 +4,7 @@
 //! failed, never came, or is a probe's, because a property costs more than the rest of a healthy request.
 
 use crate::decide::Verdict;
+use crate::filter::Pending;
 use crate::policy::Policy;
 use core::time::Duration;
 use sdk_shim::common::Chain;
@@ -36,24 +37,20 @@ pub fn verdict(policy: &Policy, answer: Answer, latency: Duration) -> Verdict {
     if failed || (slow && policy.slow_is_failure) { Verdict::Failure { slow } } else { Verdict::Success { slow } }
 }
 
-/// What the response headers tell. `probe` where a wrong guess would close a breaker.
-pub fn response_headers<H: Host>(host: &H, policy: &Policy, end: bool, probe: bool, request_sent: bool) -> Heard {
+/// What the response headers tell; `end` where they are the whole response.
+pub fn response_headers<H: Host>(host: &H, policy: &Policy, call: &Pending, end: bool) -> Heard {
     let status = host.header(Map::ResponseHeaders, ":status").and_then(|value| number(&value));
     let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
     let caps = host.capabilities();
-    let grpc =
-        if status == 200 && (end || !caps.response_trailers) { grpc_status(host, Map::ResponseHeaders) } else { None };
-    let doubtful = status >= 400 || status == 0 || probe || grpc.is_some_and(|code| code != 0);
+    let may_be_grpc = status == 200 && !call.bodyless;
+    let whole = end || !caps.response_trailers;
+    let grpc = if may_be_grpc && whole { grpc_status(host, Map::ResponseHeaders) } else { None };
+    // A wrong guess about a probe would close a breaker.
+    let doubtful = status >= 400 || status == 0 || call.ticket.lease.is_some() || grpc.is_some_and(|code| code != 0);
     if doubtful && policy.common.chain == Chain::Downstream && caps.response_flags && !is_via_upstream(host) {
-        return Heard::All(Answer::NotService { flags: flags(host), request_sent });
+        return Heard::All(Answer::NotService { flags: flags(host), request_sent: call.request_sent });
     }
-    if status == 200
-        && grpc.is_none()
-        && !end
-        && caps.response_trailers
-        && policy.failure_on.grpc != 0
-        && is_grpc_response(host)
-    {
+    if may_be_grpc && !whole && policy.failure_on.grpc != 0 && is_grpc_response(host) {
         return Heard::Headers;
     }
     Heard::All(Answer::Service { status, grpc })

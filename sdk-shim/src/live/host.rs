@@ -109,7 +109,12 @@ impl Host for LiveHost {
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        raw::get_property(&joined(path))
+        // On every request: joined on the stack, as far as it is short.
+        let mut buffer = [0; SHORT_PATH];
+        match joined_in(&mut buffer, path) {
+            Some(joined) => raw::get_property(joined),
+            None => raw::get_property(&joined(path)),
+        }
     }
 
     fn set_property(&self, path: &[&str], value: &[u8]) {
@@ -172,6 +177,20 @@ impl Host for LiveHost {
             Err(other) => Err(HostError::Status(other as u32)),
         }
     }
+}
+
+/// Bytes of a property path that needs no allocation.
+const SHORT_PATH: usize = 64;
+
+fn joined_in<'a>(buffer: &'a mut [u8; SHORT_PATH], path: &[&str]) -> Option<&'a [u8]> {
+    let mut end = 0;
+    for (n, part) in path.iter().enumerate() {
+        // The buffer is zeroed, so a separator is a step.
+        let start = end + usize::from(n > 0);
+        end = start + part.len();
+        buffer.get_mut(start..end)?.copy_from_slice(part.as_bytes());
+    }
+    buffer.get(..end)
 }
 
 fn joined(path: &[&str]) -> Vec<u8> {

@@ -191,10 +191,10 @@ fn a_grpc_status_counts_wherever_it_comes() {
     for (status, failures) in [("0", 0), ("5", 0), ("14", 1), ("13", 1), ("4", 1)] {
         let proxy = envoy();
         let plugin = worker(&proxy, "{}");
-        let mut trailers_only = plugin.request(GET);
+        let mut trailers_only = plugin.stream().with_body().request(GET);
         trailers_only.respond(&[(":status", "200"), grpc, ("grpc-status", status)], true);
         trailers_only.finish();
-        let mut streamed = plugin.request(GET);
+        let mut streamed = plugin.stream().with_body().request(GET);
         streamed
             .respond(&[(":status", "200"), grpc], false)
             .body(b"message", false)
@@ -208,7 +208,7 @@ fn a_grpc_status_counts_wherever_it_comes() {
 fn a_grpc_answer_without_its_trailers_says_nothing() {
     let proxy = envoy();
     let plugin = worker(&proxy, &brisk(r#""measure": "completion""#));
-    let mut cut = plugin.request(GET);
+    let mut cut = plugin.stream().with_body().request(GET);
     cut.respond(&[(":status", "200"), ("content-type", "application/grpc")], false).body(b"mess", false);
     cut.finish();
     assert_eq!(counts(&proxy), [0, 0, 0]);

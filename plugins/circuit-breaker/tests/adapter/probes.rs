@@ -133,7 +133,7 @@ fn a_grpc_probe_is_judged_by_its_trailers() {
     for (status, expected) in [("0", "recovering"), ("14", "open")] {
         let proxy = envoy();
         let plugin = ready_to_probe(&proxy, BRISK);
-        let mut probe = plugin.request(GET);
+        let mut probe = plugin.stream().with_body().request(GET);
         probe.respond(&[(":status", "200"), ("content-type", "application/grpc")], false);
         assert_eq!(phase(&plugin, BRISK), "half_open");
         probe.trailers(&[("grpc-status", status)]);
@@ -169,7 +169,7 @@ fn each_opening_in_a_row_waits_longer_up_to_the_most() {
 fn a_grpc_stream_that_still_sends_after_a_slow_calls_time_has_proved_its_service() {
     let proxy = envoy();
     let plugin = ready_to_probe(&proxy, BRISK);
-    let mut stream = plugin.request(GET);
+    let mut stream = plugin.stream().with_body().request(GET);
     stream.set("response.code_details", "via_upstream");
     stream.respond(&[(":status", "200"), ("content-type", "application/grpc")], false);
     stream.body(b"first", false);

@@ -1,0 +1,158 @@
+//! What is compared.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use integration::Wasm;
+use integration::config::wasm::modules;
+use serde_json::{Value, json};
+
+use crate::args::Args;
+
+/// The Lua filter that does the same job.
+const LUA: &str = include_str!("../../../bench/breaker.lua");
+/// Keys that clients choose may fill half of the registry.
+const MAX_KEYS: u32 = 2_500;
+
+/// Who plays which part in the verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// No filter: what all others are compared with.
+    None,
+    /// The floor of every proxy-wasm filter.
+    Noop,
+    /// The closed breaker with its default key.
+    Breaker,
+    /// One key of many.
+    OneKey,
+    /// The same kind of key, a thousand of them.
+    ManyKeys,
+    /// The same logic in Lua.
+    Lua,
+    /// Shown only.
+    Other,
+}
+
+/// Which paths the requests ask for; all of the same length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paths {
+    /// One.
+    One,
+    /// A thousand, in turn.
+    Thousand,
+}
+
+/// One configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) filters: Vec<Value>,
+    pub(crate) paths: Paths,
+    pub(crate) route_is_named: bool,
+    /// Visits per round: what others are compared with is measured more often.
+    pub(crate) visits: u32,
+    pub(crate) module: Option<PathBuf>,
+}
+
+/// Envoy answers by itself.
+pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
+    let mut subjects = vec![
+        Subject::stock(Role::None, "no filter", &[]).visited(3),
+        noop()?,
+        breaker()?,
+        unnamed()?,
+        keyed(Role::OneKey, "breaker, key path:2, 1 key", Paths::One)?,
+        keyed(Role::ManyKeys, "breaker, key path:2, 1,000 keys", Paths::Thousand)?,
+        Subject::stock(Role::Lua, "Lua breaker", &[lua()]).visited(2),
+        Subject::stock(Role::Other, "native admission_control", &[admission_control()]),
+    ];
+    subjects.retain(|subject| subject.is_wanted(args));
+    for also in &args.also {
+        let module = Wasm::file(&also.name, &also.file).vm_id(&also.name).config(&also.config);
+        subjects.push(Subject::wasm(Role::Other, &also.name, &module, also.file.clone()).visited(2));
+    }
+    Ok(subjects)
+}
+
+/// An upstream answers.
+pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
+    let none = Subject::stock(Role::None, "no filter", &[]).visited(3);
+    let mut subjects = vec![none, noop()?, breaker()?, unnamed()?, Subject::stock(Role::Lua, "Lua breaker", &[lua()])];
+    subjects.retain(|subject| subject.is_wanted(args));
+    Ok(subjects)
+}
+
+fn noop() -> Result<Subject> {
+    let module = Wasm::test_module("noop")?.vm_id("noop");
+    Ok(Subject::wasm(Role::Noop, "no-op Wasm", &module, modules()?.join("test/noop.wasm")).visited(3))
+}
+
+fn breaker() -> Result<Subject> {
+    ours(Role::Breaker, "breaker, key route", "route", &json!({})).map(|subject| subject.visited(3))
+}
+
+fn unnamed() -> Result<Subject> {
+    let subject = ours(Role::Other, "breaker, key route, unnamed", "unnamed", &json!({}))?;
+    Ok(Subject { route_is_named: false, ..subject })
+}
+
+fn keyed(role: Role, name: &str, paths: Paths) -> Result<Subject> {
+    let instance = if paths == Paths::One { "one" } else { "many" };
+    let subject = ours(role, name, instance, &json!({"key": ["path:2"], "max_keys": MAX_KEYS}))?;
+    Ok(Subject { paths, ..subject.visited(2) })
+}
+
+/// Each in a VM of its own, so that the others' keys and timers are not in the way.
+fn ours(role: Role, name: &str, instance: &str, config: &Value) -> Result<Subject> {
+    let mut config = config.clone();
+    config["instance"] = json!(instance);
+    let module = Wasm::module("circuit_breaker")?.vm_id(instance).config(&config);
+    Ok(Subject::wasm(role, name, &module, modules()?.join("circuit_breaker.wasm")))
+}
+
+fn lua() -> Value {
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
+    json!({"name": "lua", "typed_config": {"@type": kind, "default_source_code": {"inline_string": LUA}}})
+}
+
+fn admission_control() -> Value {
+    json!({"name": "admission-control", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.admission_control.v3.AdmissionControl",
+        "enabled": {"default_value": true, "runtime_key": "bench.admission_control"},
+        "success_criteria": {
+            "http_criteria": {"http_success_status": [{"start": 100, "end": 500}]},
+            "grpc_criteria": {"grpc_success_status": [0]},
+        },
+        "sampling_window": "10s",
+    }})
+}
+
+// === impl Subject ===
+
+impl Subject {
+    fn stock(role: Role, name: &str, filters: &[Value]) -> Self {
+        Self {
+            role,
+            name: name.to_owned(),
+            filters: filters.to_vec(),
+            paths: Paths::One,
+            route_is_named: true,
+            visits: 1,
+            module: None,
+        }
+    }
+
+    fn wasm(role: Role, name: &str, module: &Wasm, file: PathBuf) -> Self {
+        Self { module: Some(file), ..Self::stock(role, name, &[module.filter()]) }
+    }
+
+    /// Without the two that all others are compared with there is nothing to tell.
+    fn is_wanted(&self, args: &Args) -> bool {
+        matches!(self.role, Role::None | Role::Noop) || self.name.contains(&args.only)
+    }
+
+    fn visited(self, visits: u32) -> Self {
+        Self { visits, ..self }
+    }
+}

@@ -1,0 +1,117 @@
+//! The promises, and whether the figures keep them.
+
+use crate::stats::Estimate;
+use crate::subject::Role;
+use crate::table::{Row, Table, difference, ratio};
+
+/// The closed breaker's addition, in the no-op module's.
+const TO_NOOP: f64 = 1.75;
+/// The addition with 1,000 keys, in that with one.
+const GROWTH: f64 = 1.2;
+/// The module's size in bytes.
+const SIZE: f64 = 250.0 * 1024.0;
+
+/// A promise and what was measured.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) promise: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) bound: f64,
+    pub(crate) measured: Estimate,
+}
+
+/// What the interval allows to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Kept,
+    ProbablyKept,
+    ProbablyMissed,
+    Missed,
+}
+
+/// All promises that this table can speak of.
+pub(crate) fn all(table: &Table) -> Vec<Verdict> {
+    [to_noop(table), to_lua(table), growth(table), size(table)].into_iter().flatten().collect()
+}
+
+fn to_noop(table: &Table) -> Option<Verdict> {
+    let measured = table.row(Role::Breaker)?.to_noop?;
+    Some(Verdict { promise: "closed breaker, times the no-op module's addition", unit: "x", bound: TO_NOOP, measured })
+}
+
+fn to_lua(table: &Table) -> Option<Verdict> {
+    let measured = difference(&table.row(Role::Breaker)?.added, &table.row(Role::Lua)?.added);
+    Some(Verdict { promise: "closed breaker minus the Lua breaker", unit: "us", bound: 0.0, measured })
+}
+
+fn growth(table: &Table) -> Option<Verdict> {
+    let (one, many) = (table.row(Role::OneKey)?, table.row(Role::ManyKeys)?);
+    let ticks = tick_cost(table, many) - tick_cost(table, one);
+    let many: Vec<f64> = many.added.iter().map(|added| added + ticks).collect();
+    let measured = ratio(&many, &one.added);
+    Some(Verdict { promise: "addition with 1,000 keys, times that with 1", unit: "x", bound: GROWTH, measured })
+}
+
+/// Timers run all the time, so the difference within a round doesn't show them: their cost per request of a busy worker.
+fn tick_cost(table: &Table, row: &Row) -> f64 {
+    let idle = |row: &Row| row.solo.and_then(|solo| solo.idle).unwrap_or(0.0);
+    let none = table.row(Role::None).map_or(0.0, idle);
+    (idle(row) - none).max(0.0) * row.cost / 1e6
+}
+
+fn size(table: &Table) -> Option<Verdict> {
+    // Far below 2^52, so the conversion is exact.
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = table.row(Role::Breaker)?.module_size? as f64;
+    let measured = Estimate { value: bytes, low: bytes, high: bytes };
+    Some(Verdict { promise: "module", unit: "bytes", bound: SIZE, measured })
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Whether the promise is kept.
+    pub(crate) fn answer(&self) -> Answer {
+        match self.measured {
+            Estimate { high, .. } if high <= self.bound => Answer::Kept,
+            Estimate { low, .. } if low > self.bound => Answer::Missed,
+            Estimate { value, .. } if value <= self.bound => Answer::ProbablyKept,
+            _ => Answer::ProbablyMissed,
+        }
+    }
+
+    /// Whether it is missed beyond doubt.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.answer() == Answer::Missed
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// As the report spells it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "yes",
+            Self::ProbablyKept => "probably",
+            Self::ProbablyMissed => "probably not",
+            Self::Missed => "NO",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_across_the_bound_is_no_certainty() {
+        let of = |low, value, high| {
+            Verdict { promise: "", unit: "", bound: 1.75, measured: Estimate { value, low, high } }.answer()
+        };
+        assert_eq!(of(1.0, 1.5, 1.7), Answer::Kept);
+        assert_eq!(of(1.0, 1.7, 1.9), Answer::ProbablyKept);
+        assert_eq!(of(1.0, 1.8, 1.9), Answer::ProbablyMissed);
+        assert_eq!(of(1.8, 1.9, 2.0), Answer::Missed);
+    }
+}
