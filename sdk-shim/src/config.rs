@@ -16,6 +16,7 @@
 //! ```
 
 mod reader;
+mod strict;
 mod values;
 mod wire;
 
@@ -108,8 +109,10 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
     }
-    let no_json = |error| Faults::one("$", format!("no JSON ({error})"), "a JSON object");
-    serde_json::from_slice(bytes).or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
+    let no_json = |error| Faults::one("$", format!("no clean JSON ({error})"), "a JSON object");
+    serde_json::from_slice(bytes)
+        .map(|strict::Strict(value)| value)
+        .or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
 }
 
 #[cfg(test)]

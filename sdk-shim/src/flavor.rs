@@ -28,6 +28,8 @@ pub struct Capabilities {
     pub pause_response_headers: bool,
     /// Setting a request header makes the proxy choose the route anew.
     pub reroute_by_header: bool,
+    /// Request headers say whether a body follows.
+    pub tells_end: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Deleting or expecting a never-written shared value: the CAS number that says "only if absent".
@@ -49,6 +51,7 @@ pub const ENVOY: Capabilities = Capabilities {
     response_trailers: true,
     pause_response_headers: true,
     reroute_by_header: true,
+    tells_end: true,
     response_flags: true,
     // CAS is not checked on an absent key, and 0 means unconditional: a number that is never issued inserts only.
     absent_cas: u32::MAX,
@@ -66,6 +69,7 @@ pub const WASMX: Capabilities = Capabilities {
     response_trailers: false,
     pause_response_headers: false,
     reroute_by_header: false,
+    tells_end: false,
     response_flags: false,
     absent_cas: 0,
     max_metric_name: 230,

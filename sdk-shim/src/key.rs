@@ -269,7 +269,14 @@ pub fn has_separator(text: &str) -> bool {
 }
 
 fn ambiguous(text: &str) -> bool {
-    has_separator(text) || text.starts_with(['-', '_']) || text.ends_with('-')
+    has_separator(text) || ends_in_digest(text) || text.starts_with(['-', '_']) || text.ends_with('-')
+}
+
+/// Whether a text ends as a changed one does, in `-` and 8 hex digits.
+fn ends_in_digest(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some((_, tail)) = bytes.len().checked_sub(9).and_then(|at| bytes.split_at_checked(at)) else { return false };
+    tail.first() == Some(&b'-') && tail.iter().skip(1).all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 /// Without what would be ambiguous: each `-` after a `-` becomes `_`, none at either end.

@@ -11,13 +11,14 @@
 //! | a plugin's shape and `register!` | [`entry`] |
 //! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
 //! | counting and sliding windows | [`meter`], [`window`] |
-//! | state shared by workers | [`cell`], [`registry`], [`overrides`] |
+//! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`] |
 //! | who and how: keys, outcomes | [`key`], [`outcome`], [`headers`] |
 //! | calls to other services | [`dispatch`] |
 //! | configuration and its faults | [`config`], [`common`] |
 //! | the log | [`journal`] |
 
 pub mod cell;
+pub mod claim;
 pub mod common;
 pub mod config;
 pub mod dispatch;

@@ -74,8 +74,8 @@ pub mod flag {
     pub const UPSTREAM_PROTOCOL: u64 = 8_388_608;
 
     pub(super) const TIMEOUTS: u64 = UPSTREAM_TIMEOUT | MAX_DURATION;
-    pub(super) const UNREACHABLE: u64 =
-        NO_HEALTHY_UPSTREAM | UPSTREAM_REMOTE_RESET | CONNECT_FAILURE | UPSTREAM_TERMINATION | UPSTREAM_PROTOCOL;
+    pub(super) const NO_CONNECTION: u64 = NO_HEALTHY_UPSTREAM | CONNECT_FAILURE;
+    pub(super) const RESETS: u64 = UPSTREAM_REMOTE_RESET | UPSTREAM_TERMINATION | UPSTREAM_PROTOCOL;
 }
 
 /// Who answered.
@@ -138,8 +138,11 @@ impl Outcome {
             Self::Timeout
         } else if flags & flag::STREAM_IDLE != 0 {
             if request_sent { Self::Timeout } else { Self::Unknown }
-        } else if flags & flag::UNREACHABLE != 0 {
+        } else if flags & flag::NO_CONNECTION != 0 {
             Self::Unreachable
+        } else if flags & flag::RESETS != 0 {
+            // A service may cut short a client that never finishes its request.
+            if request_sent { Self::Unreachable } else { Self::Unknown }
         } else {
             Self::LocalReject
         }

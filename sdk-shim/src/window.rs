@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-/// Slots per window (Hystrix and Linkerd use 10 as well).
+/// Slots per window (Hystrix and Linkerd use 10 as well). A window of few calls may have fewer.
 pub const SLOTS: u64 = 10;
 
 /// `N` counter totals read together. Components never go down, except by a reset, when all start at 0 again.
@@ -39,16 +39,18 @@ impl<const N: usize> Totals<N> {
 }
 
 /// Snapshots of the totals at the start of the last slots.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ring<const N: usize> {
+    /// Slots that the window is long.
+    slots: u64,
     /// (slot, totals when it began), oldest first; slots follow each other without a gap.
     starts: VecDeque<(u64, Totals<N>)>,
 }
 
 impl<const N: usize> Ring<N> {
-    /// A ring that reaches back to where `totals` were read, in `slot`, and not behind it.
-    pub fn starting(slot: u64, totals: Totals<N>) -> Self {
-        Self { starts: VecDeque::from([(slot, totals)]) }
+    /// A ring of a window `slots` long that reaches back to where `totals` were read, in `slot`, and not behind it.
+    pub fn starting(slots: u64, slot: u64, totals: Totals<N>) -> Self {
+        Self { slots, starts: VecDeque::from([(slot, totals)]) }
     }
 
     /// Notes that in `slot` the totals are `totals`. To be called before a call's own counts are added, and on each tick.
@@ -58,22 +60,26 @@ impl<const N: usize> Ring<N> {
     /// zero, where a counter was reset.
     pub fn observe(&mut self, slot: u64, totals: Totals<N>) {
         match self.starts.back() {
-            None => *self = Self::starting(slot, totals),
-            Some((_, last)) if totals.was_reset_since(last) => *self = Self::starting(slot, Totals::default()),
-            Some((newest, _)) if slot.saturating_add(SLOTS) < *newest => *self = Self::starting(slot, totals),
+            None => *self = Self::starting(self.slots, slot, totals),
+            Some((_, last)) if totals.was_reset_since(last) => {
+                *self = Self::starting(self.slots, slot, Totals::default());
+            }
+            Some((newest, _)) if slot.saturating_add(self.slots) < *newest => {
+                *self = Self::starting(self.slots, slot, totals);
+            }
             Some((newest, _)) => self.fill(*newest, slot, totals),
         }
     }
 
     fn fill(&mut self, newest: u64, slot: u64, totals: Totals<N>) {
-        let from = newest.saturating_add(1).max(slot.saturating_sub(SLOTS));
+        let from = newest.saturating_add(1).max(slot.saturating_sub(self.slots));
         if from > newest.saturating_add(1) {
             self.starts.clear();
         }
         for start in from..=slot {
             self.starts.push_back((start, totals));
         }
-        while self.starts.len() as u64 > SLOTS + 1 {
+        while self.starts.len() as u64 > self.slots + 1 {
             self.starts.pop_front();
         }
     }
@@ -91,7 +97,7 @@ impl<const N: usize> Ring<N> {
 
     /// Whether the ring reaches back over a whole window.
     pub fn is_full(&self) -> bool {
-        self.starts.len() as u64 > SLOTS
+        self.starts.len() as u64 > self.slots
     }
 }
 
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_idle_week_costs_no_more_than_a_slot() {
-        let mut ring = Ring::starting(3, one(5));
+        let mut ring = Ring::starting(SLOTS, 3, one(5));
         ring.observe(u64::MAX - 1, one(9));
         assert_eq!(ring.window(one(9)), one(0));
         assert!(ring.is_full());
@@ -114,15 +120,15 @@ mod tests {
 
     #[test]
     fn a_reset_counter_starts_the_window_at_zero() {
-        let mut ring = Ring::starting(0, one(1_000));
+        let mut ring = Ring::starting(SLOTS, 0, one(1_000));
         ring.observe(1, one(3));
         assert_eq!(ring.window(one(7)), one(7));
-        assert_eq!(Ring::starting(0, one(1_000)).window(one(2)), one(2));
+        assert_eq!(Ring::starting(SLOTS, 0, one(1_000)).window(one(2)), one(2));
     }
 
     #[test]
     fn a_clock_that_steps_back_a_little_loses_nothing_and_far_starts_anew() {
-        let mut ring = Ring::starting(100, one(0));
+        let mut ring = Ring::starting(SLOTS, 100, one(0));
         ring.observe(99, one(4));
         assert_eq!(ring.window(one(4)), one(4));
         ring.observe(10, one(4));
@@ -134,7 +140,7 @@ mod tests {
         #[test]
         fn a_window_is_brute_force_to_one_slot(events in prop::collection::vec((0u64..400, any::<bool>()), 1..200), slot_len in 1u64..50) {
             let (mut now, mut total, mut log) = (1_000_000u64, 0u64, Vec::new());
-            let mut ring = Ring::starting(now / slot_len, one(0));
+            let mut ring = Ring::starting(SLOTS, now / slot_len, one(0));
             for (wait, counted) in events {
                 // Ticks run at every slot's start in between, as they do in a VM.
                 for slot in (now / slot_len + 1)..=((now + wait) / slot_len) {

@@ -98,12 +98,12 @@ impl Module {
         let toolchain = context.toolchain()?;
         let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
         cargo.args(self.selection()).run()?;
-        let folder = context.target().join("wasm").join(TARGET).join("release");
+        let folder = context.target().join("wasm").join(TARGET).join("module");
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
     }
 
-    fn selection(&self) -> [&str; 6] {
-        ["--release", "--lib", "--package", self.package, "--features", self.features]
+    fn selection(&self) -> [&str; 7] {
+        ["--profile", "module", "--lib", "--package", self.package, "--features", self.features]
     }
 
     fn check_size(&self, size: u64) -> Result<()> {

@@ -3,6 +3,8 @@
 use crate::breaker::Breaker;
 use crate::decide::{self, Admission, Cause, Ticket};
 use crate::filter::Pending;
+use crate::judge::REFUSED;
+use crate::policy::Measure;
 use crate::reply;
 use crate::track::Track;
 use core::time::Duration;
@@ -17,6 +19,11 @@ use std::rc::Rc;
 const DEBUG: &str = "x-holdfast-debug";
 /// The response header that tells it.
 pub const DEBUG_ANSWER: &str = "x-holdfast-debug-circuit-breaker";
+/// Filter state that marks a probe's request: chain, instance and key.
+const PROBE: &str = "holdfast.circuit_breaker.probe";
+/// Keys whose state is read anew for one request that sends our own header.
+const REFRESHED_FOR_ONE: usize = 100;
+
 /// What is to happen to a request.
 #[derive(Debug)]
 pub enum Outlook {
@@ -42,23 +49,30 @@ impl Breaker {
         }
         #[cfg(feature = "test-hooks")]
         crate::hooks::obey(host, &track, now);
+        // Where the host never tells that no body follows, a request counts as complete at once.
+        let sent = end || !host.capabilities().tells_end;
         let known = track.refresh(host, &self.policy, now, self.policy.common.state_refresh);
         let mode = track.mode(self.policy.common.mode, now);
         if mode == Mode::Disabled {
             return Outlook::Pass;
         }
         let admission = match known {
-            Ok(()) => self.ask(host, &track, mode, now),
+            Ok(()) => self.ask(host, &track, mode, sent, now),
             Err(error) => self.without_state(host, &track, error),
         };
         match admission {
-            Some(Admission::Admit(ticket)) => Outlook::Judge(Pending::new(track, ticket, now, end, debug)),
+            Some(Admission::Admit(ticket)) => {
+                self.mark_probe(host, &track, ticket);
+                let tunnel = self.policy.measure == Measure::Completion && is_connect(host);
+                Outlook::Judge(Pending { tunnel, debug, ..Pending::new(track, ticket, now, end, sent) })
+            }
+            Some(Admission::Refuse { .. }) if self.is_own_probe(host, &track) => Outlook::Pass,
             Some(Admission::Refuse { cause, wait }) => self.refuse(host, &track, mode, cause, wait, debug),
             None => Outlook::Pass,
         }
     }
 
-    fn ask<H: Host>(&self, host: &H, track: &Track, mode: Mode, now: Instant) -> Option<Admission> {
+    fn ask<H: Host>(&self, host: &H, track: &Track, mode: Mode, sent: bool, now: Instant) -> Option<Admission> {
         match mode {
             Mode::ForceOpen => return Some(Admission::Refuse { cause: Cause::Forced, wait: self.policy.open.base }),
             Mode::ForceClosed => return Some(Admission::Admit(Ticket { generation: track.generation(), lease: None })),
@@ -69,7 +83,9 @@ impl Breaker {
             return Some(Admission::Admit(Ticket { generation, lease: None }));
         }
         let (totals, draw) = (track.metrics.totals(host), self.draw());
-        match track.advance(host, &self.policy, now, |state| decide::admit(&self.policy, state, totals, now, draw)) {
+        match track
+            .advance(host, &self.policy, now, |state| decide::admit(&self.policy, state, totals, sent, now, draw))
+        {
             Ok((admission, change)) => {
                 self.tell(host, track, change.as_ref(), None);
                 Some(self.throttle(host, track, admission, now))
@@ -115,17 +131,43 @@ impl Breaker {
         spoofed
     }
 
-    /// Whose key is unknown passes only while every breaker of this instance is closed, counts for none, and is never moved.
+    /// Marks a probe's request, so that another entry of this instance in its way knows it.
+    fn mark_probe<H: Host>(&self, host: &H, track: &Track, ticket: Ticket) {
+        if ticket.lease.is_some() {
+            host.set_property(&[PROBE], self.probe_mark(track).as_bytes());
+        }
+    }
+
+    /// Whether an earlier entry of this instance has sent this very request out as a probe. Asked only where we would refuse it.
+    fn is_own_probe<H: Host>(&self, host: &H, track: &Track) -> bool {
+        host.property(&[PROBE]).is_some_and(|mark| mark == self.probe_mark(track).as_bytes())
+    }
+
+    fn probe_mark(&self, track: &Track) -> String {
+        format!("{};{};{}", self.policy.common.chain.as_str(), self.policy.common.instance, track.name)
+    }
+
+    /// Whose key is unknown passes only while every breaker of this instance admits everybody, counts for none, and is never
+    /// moved. With very many keys the copies are taken as they are, at most a tick old: a client must not choose our work.
     fn distrust<H: Host>(&self, host: &H, track: &Track, now: Instant) -> Outlook {
-        let refresh = self.policy.common.state_refresh;
-        let closed = |track: &Rc<Track>| {
-            let known = track.refresh(host, &self.policy, now, refresh).is_ok();
-            known && track.closed_generation().is_some() && track.override_mode(now) != Some(Mode::ForceOpen)
+        let tracks = self.keys.all();
+        let few = tracks.len() <= REFRESHED_FOR_ONE;
+        let admits = |track: &Rc<Track>| {
+            let known = !few || track.refresh(host, &self.policy, now, self.policy.common.state_refresh).is_ok();
+            match track.mode(self.policy.common.mode, now) {
+                Mode::ForceOpen => false,
+                Mode::Enforce => known && track.closed_generation().is_some(),
+                Mode::DryRun | Mode::Disabled | Mode::ForceClosed => true,
+            }
         };
-        if self.policy.common.mode != Mode::ForceOpen && self.keys.all().iter().all(closed) {
+        if tracks.iter().all(admits) {
             return Outlook::Pass;
         }
-        track.metrics.refused(host, &self.meter, Cause::Open, true);
+        let enforced = self.policy.common.enforce_ratio.takes(self.draw());
+        track.metrics.refused(host, &self.meter, Cause::Open, enforced);
+        if !enforced {
+            return Outlook::Pass;
+        }
         Outlook::Refuse(Box::new(self.reply(host, Cause::Open, self.policy.open.base)))
     }
 
@@ -143,7 +185,7 @@ impl Breaker {
         if !enforced {
             return Outlook::Pass;
         }
-        host.set_property(&["holdfast.circuit_breaker"], cause.as_str().as_bytes());
+        host.set_property(&[REFUSED], cause.as_str().as_bytes());
         if self.rerouted(host) {
             track.metrics.rerouted(host, &self.meter);
             return Outlook::Pass;
@@ -184,4 +226,8 @@ fn may_move<H: Host>(host: &H, header: &str, values: &[String]) -> bool {
         (Some(only), None) => values.iter().any(|value| value.as_bytes() == only),
         _ => false,
     }
+}
+
+fn is_connect<H: Host>(host: &H) -> bool {
+    host.header(Map::RequestHeaders, ":method").is_some_and(|method| method == b"CONNECT")
 }

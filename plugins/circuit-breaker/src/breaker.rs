@@ -1,14 +1,15 @@
 //! One breaker: what it is made of, and what it does when a call ends or nothing happens. Requests: `admission.rs`.
 
-use crate::decide::{self, Admission, Evidence, Settled, Ticket, Verdict};
+use crate::decide::{self, Admission, Evidence, Settled, Step, Ticket, Verdict};
 use crate::filter::Pending;
 use crate::keys::Keys;
 use crate::policy::{Policy, Window};
-use crate::state::Phase;
+use crate::state::{Phase, State};
 use crate::track::{Change, Track};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell::CellError;
+use sdk_shim::claim::Claim;
 use sdk_shim::config::Faults;
 use sdk_shim::host::Host;
 use sdk_shim::journal::Journal;
@@ -33,11 +34,14 @@ pub struct Breaker {
     journal: Journal,
     random: RefCell<SplitMix64>,
     pub(crate) debug_token: Option<Vec<u8>>,
+    claim: Claim,
+    /// No other configuration of this instance came since; looked up on each tick.
+    is_newest: Cell<bool>,
 }
 
 impl Breaker {
     /// A breaker on this host; faults where the host can't do what the policy wants.
-    pub fn new<H: Host>(host: &H, policy: Policy) -> Result<Self, Faults> {
+    pub fn new<H: Host>(host: &H, policy: Policy, configuration: &[u8]) -> Result<Self, Faults> {
         let faults = policy.check_on(host);
         if !faults.is_empty() {
             return Err(faults);
@@ -46,8 +50,11 @@ impl Breaker {
         let (chain, instance) = (common.chain.as_str(), common.instance.as_str());
         let cap = common.max_keys.saturating_mul(SERIES_PER_KEY).saturating_add(64);
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
+        let keys = Keys::new(&policy);
         Ok(Self {
-            keys: Keys::new(&policy),
+            claim: Claim::lay(host, keys.prefix(), configuration),
+            is_newest: Cell::new(true),
+            keys,
             meter: Meter::new(host, "circuit_breaker", chain, instance, cap),
             journal: Journal::new("circuit-breaker", chain, instance),
             random: RefCell::new(SplitMix64::new(host.seed())),
@@ -81,6 +88,27 @@ impl Breaker {
         None
     }
 
+    // --- a probe goes on ---
+
+    /// A call's request is complete: a probe's time begins.
+    pub fn sent<H: Host>(&self, host: &H, call: &Pending) {
+        if call.ticket.lease.is_some() {
+            let (ticket, now) = (call.ticket, call.started);
+            self.note(host, &call.track, now, |state| decide::sent(&self.policy, state, ticket, now));
+        }
+    }
+
+    /// The service began to answer a probe.
+    pub fn spoke<H: Host>(&self, host: &H, call: &Pending, now: Instant) {
+        self.note(host, &call.track, now, |state| decide::spoke(state, call.ticket));
+    }
+
+    fn note<H: Host>(&self, host: &H, track: &Track, now: Instant, decide: impl Fn(&State) -> Step<()>) {
+        if let Err(error) = track.advance(host, &self.policy, now, decide) {
+            self.without_state(host, track, error);
+        }
+    }
+
     // --- a call ends ---
 
     /// Counts a call's end and lets the machine draw its conclusion.
@@ -107,8 +135,8 @@ impl Breaker {
     fn count<H: Host>(&self, host: &H, track: &Track, verdict: Verdict, now: Instant) {
         track.observe(host, &self.policy, now);
         match verdict {
-            Verdict::Success { slow } => track.metrics.call(host, false, slow),
-            Verdict::Failure { slow } => track.metrics.call(host, true, slow),
+            Verdict::Success { slow } => track.count(host, false, slow),
+            Verdict::Failure { slow } => track.count(host, true, slow),
             Verdict::None => {}
         }
     }
@@ -119,6 +147,9 @@ impl Breaker {
             track.metrics.probe(host, &self.meter, decide::probe_succeeded(&self.policy, verdict));
         }
         let evidence = track.evidence(host, matches!(verdict, Verdict::Failure { .. }));
+        if !self.is_newest.get() && call.ticket.lease.is_none() {
+            return;
+        }
         let forced = track.mode(self.policy.common.mode, now) == Mode::ForceClosed;
         if forced && call.ticket.lease.is_none() {
             return;
@@ -148,13 +179,18 @@ impl Breaker {
             return;
         }
         self.keys.learn(host, &self.meter);
+        self.is_newest.set(self.claim.is_newest(host));
         let now = host.now();
-        for track in self.keys.all() {
+        for track in self.keys.some() {
             self.tend(host, &track, now);
         }
     }
 
     fn tend<H: Host>(&self, host: &H, track: &Track, now: Instant) {
+        if track.is_idle(host) {
+            track.observe(host, &self.policy, now);
+            return;
+        }
         if let Err(error) = track.refresh(host, &self.policy, now, self.policy.common.state_refresh) {
             self.without_state(host, track, error);
             return;
@@ -167,7 +203,7 @@ impl Breaker {
             mode.map_or(0, |mode| u64::from(mode.code())),
             track.is_thin(&self.policy, &evidence),
         );
-        if mode.unwrap_or(self.policy.common.mode) == Mode::ForceClosed {
+        if mode.unwrap_or(self.policy.common.mode) == Mode::ForceClosed || !self.is_newest.get() {
             return;
         }
         let draw = self.draw();

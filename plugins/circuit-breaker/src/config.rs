@@ -238,8 +238,7 @@ fn reply_headers(read: &mut Reader<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for name in read.names() {
         let value = read.text_of(name, "a text of at most 1024 printable characters", is_header_value);
-        let reserved =
-            matches!(name, "content-length" | "transfer-encoding" | "connection") || name.starts_with("x-holdfast-");
+        let reserved = frames(name) || name.starts_with("x-holdfast-");
         if !is_header_name(name) || reserved {
             read.fault(name, "a reserved or malformed name", "a lower-case header name that doesn't frame the answer");
         }
@@ -253,13 +252,24 @@ fn is_header_value(text: &str) -> bool {
 }
 
 fn reroute(read: &mut Reader<'_>) -> Reroute {
-    let allowed = "a lower-case header name of at most 64 characters";
+    let allowed =
+        "a lower-case header name of at most 64 characters that neither frames the request nor is Envoy's or ours";
     Reroute {
-        header: read.text("header", "x-holdfast-fallback", allowed, is_header_name),
+        header: read.text("header", "x-holdfast-fallback", allowed, is_reroute_header),
         value: read
             .text("value", "1", "1 to 1024 printable characters", |text| !text.is_empty() && is_header_value(text)),
         only_if: read.object("only_if", only_if),
     }
+}
+
+fn is_reroute_header(name: &str) -> bool {
+    let ours = name.starts_with("x-holdfast-") && name != "x-holdfast-fallback";
+    is_header_name(name) && !frames(name) && !ours && !name.starts_with("x-envoy-")
+}
+
+/// Headers that frame a message.
+fn frames(name: &str) -> bool {
+    matches!(name, "content-length" | "transfer-encoding" | "connection" | "host" | "te" | "upgrade")
 }
 
 fn only_if(read: &mut Reader<'_>) -> (String, Vec<String>) {
@@ -269,5 +279,8 @@ fn only_if(read: &mut Reader<'_>) -> (String, Vec<String>) {
     let header =
         read.text("header", "x-region-policy", "a lower-case header name of at most 64 characters", is_header_name);
     let values = read.list("in", Vec::new(), "a text", |item| item.as_str().map(str::to_owned));
+    if values.is_empty() && read.has("in") {
+        read.fault("in", "no value", "at least one value, or no only_if at all");
+    }
     (header, values)
 }

@@ -151,13 +151,13 @@ const fn stay<T>(answer: T) -> Step<T> {
 
 /// Decides whether a call may go ahead.
 ///
-/// `totals` is looked at unless the breaker is closed. `draw` is uniform in `0..2^64`; with the same inputs the answer is the
-/// same.
-pub fn admit(policy: &Policy, state: &State, totals: Counts, now: Instant, draw: u64) -> Step<Admission> {
+/// `totals` is looked at unless the breaker is closed. `sent` says that the request is complete already. `draw` is uniform in
+/// `0..2^64`; with the same inputs the answer is the same.
+pub fn admit(policy: &Policy, state: &State, totals: Counts, sent: bool, now: Instant, draw: u64) -> Step<Admission> {
     match &state.phase {
         Phase::Closed => stay(Admission::Admit(ticket(state))),
-        Phase::Open { until } => admit_open(policy, state, *until, totals, now),
-        Phase::HalfOpen { .. } => admit_half_open(policy, state, totals, now, draw),
+        Phase::Open { until } => admit_open(policy, state, *until, totals, sent, now),
+        Phase::HalfOpen { .. } => admit_half_open(policy, state, totals, sent, now, draw),
         Phase::Recovering => admit_recovering(policy, state, totals, now, draw),
     }
 }
@@ -166,7 +166,14 @@ const fn ticket(state: &State) -> Ticket {
     Ticket { generation: state.generation, lease: None }
 }
 
-fn admit_open(policy: &Policy, state: &State, until: Instant, totals: Counts, now: Instant) -> Step<Admission> {
+fn admit_open(
+    policy: &Policy,
+    state: &State,
+    until: Instant,
+    totals: Counts,
+    sent: bool,
+    now: Instant,
+) -> Step<Admission> {
     let wait = until.since(now);
     if now < state.since {
         // The clock stepped back: the wait must not grow by the step.
@@ -177,36 +184,90 @@ fn admit_open(policy: &Policy, state: &State, until: Instant, totals: Counts, no
     if !wait.is_zero() {
         return stay(Admission::Refuse { cause: Cause::Open, wait });
     }
-    let lease = Lease { id: 0, deadline: now.plus(policy.half_open.timeout) };
+    let lease = lease(policy, 0, sent, now);
     let next = state.turn(Phase::HalfOpen { leases: vec![lease], issued: 1, succeeded: 0 }, now, totals);
     let ticket = Ticket { generation: next.generation, lease: Some(0) };
     Step { next: Some((next, Why::WaitOver)), answer: Admission::Admit(ticket) }
 }
 
-fn admit_half_open(policy: &Policy, state: &State, totals: Counts, now: Instant, draw: u64) -> Step<Admission> {
+/// A lease given now. A request that isn't complete has a slow call's time to become so: a client that stalls must not hold
+/// the only permit, nor have its silence taken for the service's.
+fn lease(policy: &Policy, id: u32, sent: bool, now: Instant) -> Lease {
+    let lasting = if sent { policy.half_open.timeout } else { policy.half_open.timeout.min(policy.slow_call) };
+    Lease { id, deadline: now.plus(lasting), sent, spoke: false }
+}
+
+fn admit_half_open(
+    policy: &Policy,
+    state: &State,
+    totals: Counts,
+    sent: bool,
+    now: Instant,
+    draw: u64,
+) -> Step<Admission> {
+    let swept = sweep(policy, state, totals, now, draw);
+    let state = swept.as_ref().map_or(state, |(next, _)| next);
     let Phase::HalfOpen { leases, issued, succeeded } = &state.phase else {
-        return stay(Admission::Admit(ticket(state)));
+        let answer = match state.phase {
+            Phase::Open { until } => Admission::Refuse { cause: Cause::Open, wait: until.since(now) },
+            _ => refuse_recovering(policy.ramp),
+        };
+        return Step { next: swept, answer };
     };
-    if leases.iter().any(|lease| lease.deadline <= now) {
-        let (next, wait) = open(policy, state, totals, now, draw);
-        return Step { next: Some((next, Why::LeaseExpired)), answer: Admission::Refuse { cause: Cause::Open, wait } };
-    }
-    let most = now.plus(policy.half_open.timeout);
-    if leases.iter().any(|lease| lease.deadline > most) {
-        // The clock stepped back (or the timeout was cut): no lease lasts longer than one given now.
-        let leases = leases.iter().map(|lease| Lease { deadline: lease.deadline.min(most), ..*lease }).collect();
-        let phase = Phase::HalfOpen { leases, issued: *issued, succeeded: *succeeded };
-        let next = State { phase, ..state.clone() };
-        return Step { next: Some((next, Why::Bookkeeping)), answer: refuse_half_open(policy) };
-    }
     if leases.len() >= policy.half_open.permits as usize {
-        return stay(refuse_half_open(policy));
+        return Step { answer: refuse_half_open(policy), next: swept };
     }
     let mut leases = leases.clone();
-    leases.push(Lease { id: *issued, deadline: most });
+    leases.push(lease(policy, *issued, sent, now));
     let phase = Phase::HalfOpen { leases, issued: issued.saturating_add(1), succeeded: *succeeded };
     let ticket = Ticket { generation: state.generation, lease: Some(*issued) };
     Step { next: Some((State { phase, ..state.clone() }, Why::Bookkeeping)), answer: Admission::Admit(ticket) }
+}
+
+/// Ends leases that ran out. The service was silent about a complete request: it failed. It had begun to answer: it works. The
+/// request never became complete: nobody knows. And no lease lasts longer than one given now: the clock may have stepped back.
+fn sweep(policy: &Policy, state: &State, totals: Counts, now: Instant, draw: u64) -> Option<(State, Why)> {
+    let Phase::HalfOpen { leases, issued, succeeded } = &state.phase else { return None };
+    let most = now.plus(policy.half_open.timeout);
+    if leases.iter().all(|lease| lease.deadline > now && lease.deadline <= most) {
+        return None;
+    }
+    let (over, running): (Vec<Lease>, Vec<Lease>) = leases.iter().partition(|lease| lease.deadline <= now);
+    if over.iter().any(|lease| lease.sent && !lease.spoke) {
+        return Some((open(policy, state, totals, now, draw).0, Why::LeaseExpired));
+    }
+    let spoke = over.iter().filter(|lease| lease.spoke).count();
+    let succeeded = succeeded.saturating_add(u32::try_from(spoke).unwrap_or(u32::MAX));
+    if spoke > 0 && succeeded >= policy.half_open.successes {
+        return Some((recover(policy, state, totals, now), Why::ProbesSucceeded));
+    }
+    let leases = running.into_iter().map(|lease| Lease { deadline: lease.deadline.min(most), ..lease }).collect();
+    let phase = Phase::HalfOpen { leases, issued: *issued, succeeded };
+    Some((State { phase, ..state.clone() }, Why::Bookkeeping))
+}
+
+/// Notes that a probe's request is complete: its time begins now.
+pub fn sent(policy: &Policy, state: &State, ticket: Ticket, now: Instant) -> Step<()> {
+    let deadline = now.plus(policy.half_open.timeout);
+    change_lease(state, ticket, |lease| Lease { sent: true, deadline, ..lease })
+}
+
+/// Notes that the service began to answer a probe.
+pub fn spoke(state: &State, ticket: Ticket) -> Step<()> {
+    change_lease(state, ticket, |lease| Lease { spoke: true, ..lease })
+}
+
+fn change_lease(state: &State, ticket: Ticket, change: impl Fn(Lease) -> Lease) -> Step<()> {
+    let (Phase::HalfOpen { leases, issued, succeeded }, Some(id)) = (&state.phase, ticket.lease) else {
+        return stay(());
+    };
+    if ticket.generation != state.generation || !leases.iter().any(|lease| lease.id == id) {
+        return stay(());
+    }
+    let changed = |lease: &Lease| if lease.id == id { change(*lease) } else { *lease };
+    let leases = leases.iter().map(changed).collect();
+    let phase = Phase::HalfOpen { leases, issued: *issued, succeeded: *succeeded };
+    Step { next: Some((State { phase, ..state.clone() }, Why::Bookkeeping)), answer: () }
 }
 
 /// Nobody knows when a probe ends; the slow-call bound is the time by which it should.
@@ -298,8 +359,7 @@ fn settle_probe(
         return stay(Settled::Stale);
     };
     if lease.deadline <= now {
-        let next = open(policy, state, totals, now, draw).0;
-        return Step { next: Some((next, Why::LeaseExpired)), answer: Settled::Stale };
+        return Step { next: sweep(policy, state, totals, now, draw), answer: Settled::Stale };
     }
     let (next, why) = match probe_succeeded(policy, verdict) {
         Some(false) => (open(policy, state, totals, now, draw).0, Why::ProbeFailed),
@@ -329,10 +389,7 @@ pub fn probe_succeeded(policy: &Policy, verdict: Verdict) -> Option<bool> {
 pub fn tend(policy: &Policy, state: &State, evidence: &Evidence, now: Instant, draw: u64) -> Step<()> {
     let next = match &state.phase {
         Phase::Open { .. } => None,
-        Phase::HalfOpen { leases, .. } => leases
-            .iter()
-            .any(|lease| lease.deadline <= now)
-            .then(|| (open(policy, state, evidence.totals, now, draw).0, Why::LeaseExpired)),
+        Phase::HalfOpen { .. } => sweep(policy, state, evidence.totals, now, draw),
         Phase::Recovering if now.since(state.since) >= policy.ramp => {
             Some((close(state, evidence.totals, now), Why::RampOver))
         }

@@ -33,12 +33,13 @@ pub enum Call {
 
 /// A call that was admitted.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact that came at a time of its own")]
 pub struct Pending {
     /// Its key.
     pub track: Rc<Track>,
     /// What it brings back.
     pub ticket: Ticket,
-    /// When its request headers came.
+    /// When its request was complete, or began if it isn't: a slow upload is the client's.
     pub started: Instant,
     /// The request was its headers alone: such a one is no gRPC call.
     pub bodyless: bool,
@@ -46,7 +47,11 @@ pub struct Pending {
     pub request_sent: bool,
     /// What was heard of the service so far.
     pub heard: Heard,
-    /// How long the response headers took, once they came.
+    /// A gRPC message came.
+    pub spoke: bool,
+    /// A tunnel (CONNECT): a stream, whatever its status.
+    pub tunnel: bool,
+    /// How long the service took to its response headers, once they came: counted from the end of the request.
     pub latency: Duration,
     /// Whoever asked shows that he may see the decision.
     pub debug: bool,
@@ -55,10 +60,25 @@ pub struct Pending {
 // === impl Pending ===
 
 impl Pending {
-    /// A call that begins now; `end` where its headers are the whole request.
-    pub fn new(track: Rc<Track>, ticket: Ticket, started: Instant, end: bool, debug: bool) -> Self {
-        let (heard, latency) = (Heard::Nothing, Duration::ZERO);
-        Self { track, ticket, started, bodyless: end, request_sent: end, heard, latency, debug }
+    /// A call that begins now; `end` where its headers are the whole request, `sent` where it is complete.
+    pub fn new(track: Rc<Track>, ticket: Ticket, started: Instant, end: bool, sent: bool) -> Self {
+        Self {
+            track,
+            ticket,
+            started,
+            bodyless: end,
+            request_sent: sent,
+            heard: Heard::Nothing,
+            spoke: false,
+            tunnel: false,
+            latency: Duration::ZERO,
+            debug: false,
+        }
+    }
+
+    /// How long the service has taken so far; nothing while the client still sends.
+    fn elapsed(&self, now: Instant) -> Duration {
+        if self.request_sent { now.since(self.started) } else { Duration::ZERO }
     }
 }
 
@@ -71,7 +91,7 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
 
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
         let policy = crate::config::read_and(bytes, |policy| policy.check_on(host))?;
-        Breaker::new(host, policy).map(Self)
+        Breaker::new(host, policy, bytes).map(Self)
     }
 
     fn tick_period(&self) -> Option<Duration> {
@@ -98,9 +118,10 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
         }
     }
 
-    fn on_request_body(&self, call: &mut Call, _host: &H, _size: usize, end: bool) -> Flow {
-        if let Call::Pending(pending) = call {
-            pending.request_sent |= end;
+    fn on_request_body(&self, call: &mut Call, host: &H, _size: usize, end: bool) -> Flow {
+        if let (Call::Pending(pending), true) = (call, end) {
+            (pending.started, pending.request_sent) = (host.now(), true);
+            self.0.sent(host, pending);
         }
         Flow::Continue
     }
@@ -108,29 +129,31 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
     fn on_response_headers(&self, call: &mut Call, host: &H, end: bool) -> Flow {
         let Call::Pending(pending) = call else { return Flow::Continue };
         let (policy, now) = (self.0.policy(), host.now());
-        pending.latency = now.since(pending.started);
+        pending.latency = pending.elapsed(now);
         pending.heard = judge::response_headers(host, policy, pending, end);
         if pending.debug {
             let value = self.0.describe(&pending.track, Some(pending.ticket));
             host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, value.as_bytes());
         }
         let Heard::All(answer) = pending.heard else { return Flow::Continue };
-        if policy.measure == Measure::Headers || judge::is_stream(host, pending.heard) {
+        if policy.measure == Measure::Headers || pending.tunnel || judge::is_stream(host, pending.heard) {
             self.finish(call, host, Some(answer), now);
         }
         Flow::Continue
     }
 
-    /// A gRPC stream may live for hours; as a probe it has shown enough when it still sends after a slow call's time.
-    fn on_response_body(&self, call: &mut Call, host: &H, _size: usize, _end: bool) -> Flow {
-        if let Call::Pending(Pending {
-            heard: Heard::Headers, ticket: Ticket { lease: Some(_), .. }, started, ..
-        }) = call
-        {
-            let now = host.now();
-            if now.since(*started) >= self.0.policy().slow_call {
-                self.finish(call, host, Some(Answer::Service { status: 200, grpc: Some(0) }), now);
-            }
+    /// A gRPC stream may live for hours. As a probe it has shown enough when it still sends after a slow call's time; if its
+    /// lease runs out or its client leaves before, it counts that a message came at all.
+    fn on_response_body(&self, call: &mut Call, host: &H, size: usize, _end: bool) -> Flow {
+        let Call::Pending(pending) = call else { return Flow::Continue };
+        if pending.heard != Heard::Headers || pending.ticket.lease.is_none() || size == 0 {
+            return Flow::Continue;
+        }
+        let now = host.now();
+        if pending.elapsed(now) >= self.0.policy().slow_call {
+            self.finish(call, host, Some(judge::SPOKE), now);
+        } else if !core::mem::replace(&mut pending.spoke, true) {
+            self.0.spoke(host, pending, now);
         }
         Flow::Continue
     }
@@ -159,10 +182,10 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
 impl CircuitBreaker {
     fn end<H: Host>(&self, call: &mut Call, host: &H) {
         let Call::Pending(pending) = call else { return };
-        let (chain, now) = (self.0.policy().common.chain, host.now());
-        let answer = judge::end(host, chain, pending.heard, pending.request_sent);
+        let now = host.now();
+        let answer = judge::end(host, self.0.policy(), pending);
         if pending.heard == Heard::Nothing || self.0.policy().measure == Measure::Completion {
-            pending.latency = now.since(pending.started);
+            pending.latency = pending.elapsed(now);
         }
         self.finish(call, host, answer, now);
     }

@@ -12,6 +12,9 @@ use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
 use sdk_shim::outcome::{Answer, Outcome, flag};
 
+/// Filter state that our refusals leave: the cause.
+pub const REFUSED: &str = "holdfast.circuit_breaker";
+
 /// What was heard of a call so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Heard {
@@ -45,10 +48,11 @@ pub fn response_headers<H: Host>(host: &H, policy: &Policy, call: &Pending, end:
     let may_be_grpc = status == 200 && !call.bodyless;
     let whole = end || !caps.response_trailers;
     let grpc = if may_be_grpc && whole { grpc_status(host, Map::ResponseHeaders) } else { None };
-    // A wrong guess about a probe would close a breaker.
-    let doubtful = status >= 400 || status == 0 || call.ticket.lease.is_some() || grpc.is_some_and(|code| code != 0);
+    // A wrong guess about a probe would close a breaker; beside failures, the proxy's own 204s would hide them.
+    let matters = call.ticket.lease.is_some() || call.track.is_failing();
+    let doubtful = status >= 400 || status == 0 || matters || grpc.is_some_and(|code| code != 0);
     if doubtful && policy.common.chain == Chain::Downstream && caps.response_flags && !is_via_upstream(host) {
-        return Heard::All(Answer::NotService { flags: flags(host), request_sent: call.request_sent });
+        return Heard::All(not_service(host, policy, call));
     }
     if may_be_grpc && !whole && policy.failure_on.grpc != 0 && is_grpc_response(host) {
         return Heard::Headers;
@@ -67,12 +71,16 @@ pub fn response_trailers<H: Host>(host: &H) -> Heard {
     Heard::All(Answer::Service { status: 200, grpc: grpc_status(host, Map::ResponseTrailers) })
 }
 
+/// A gRPC call that answered, though nobody heard its end.
+pub const SPOKE: Answer = Answer::Service { status: 200, grpc: Some(0) };
+
 /// What the end of a call tells that was not judged before; `None` where nobody can say.
-pub fn end<H: Host>(host: &H, chain: Chain, heard: Heard, request_sent: bool) -> Option<Answer> {
-    let flags = if host.capabilities().response_flags { flags(host) } else { 0 };
-    match (heard, chain) {
+pub fn end<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Option<Answer> {
+    let (flags, request_sent) = (flags(host), call.request_sent);
+    match (call.heard, policy.common.chain) {
         (Heard::Nothing, Chain::Upstream) => attempt_without_response(host, flags, request_sent),
-        (Heard::Nothing, Chain::Downstream) => Some(Answer::NotService { flags, request_sent }),
+        (Heard::Nothing, Chain::Downstream) => Some(not_service(host, policy, call)),
+        (Heard::Headers, _) if flags & flag::CLIENT_ABORT != 0 && call.spoke => Some(SPOKE),
         (_, _) if flags & flag::CLIENT_ABORT != 0 => None,
         (_, Chain::Downstream) if was_cut(flags) => Some(Answer::NotService { flags, request_sent }),
         // A gRPC response without trailers: cut, but nobody says by whom.
@@ -88,26 +96,45 @@ const fn was_cut(flags: u64) -> bool {
         != 0
 }
 
-/// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts and hedge losers,
-/// else a timeout (a reset can't be told apart there).
+/// The proxy answered, or nobody did. A stream's maximal duration has no flag, and a client may have chosen it
+/// (`grpc-timeout`): it is the service's fault only if that had a slow call's time.
+fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
+    let (mut flags, request_sent) = (flags(host), call.request_sent);
+    let long = || host.now().since(call.started) >= policy.slow_call;
+    if flags == 0 && request_sent && details(host).starts_with(b"max_duration_timeout") && long() {
+        flags = flag::MAX_DURATION;
+    }
+    Answer::NotService { flags, request_sent }
+}
+
+/// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts, hedge losers and
+/// where our own refusal of another attempt ended the request, else a timeout (a reset can't be told apart there).
 fn attempt_without_response<H: Host>(host: &H, flags: u64, request_sent: bool) -> Option<Answer> {
     let failed = host.property(&["upstream", "transport_failure_reason"]).is_some_and(|reason| !reason.is_empty());
     if failed {
         return Some(Answer::NotService { flags: flag::CONNECT_FAILURE, request_sent });
     }
-    if flags & flag::CLIENT_ABORT != 0 || is_via_upstream(host) {
+    let refused = || host.property(&[REFUSED]).is_some_and(|cause| !cause.is_empty());
+    if flags & flag::CLIENT_ABORT != 0 || is_via_upstream(host) || refused() {
         return None;
     }
     Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent })
 }
 
 fn flags<H: Host>(host: &H) -> u64 {
+    if !host.capabilities().response_flags {
+        return 0;
+    }
     let bytes = host.property(&["response", "flags"]).unwrap_or_default();
     bytes.first_chunk::<8>().map_or(0, |flags| u64::from_le_bytes(*flags))
 }
 
+fn details<H: Host>(host: &H) -> Vec<u8> {
+    host.property(&["response", "code_details"]).unwrap_or_default()
+}
+
 fn is_via_upstream<H: Host>(host: &H) -> bool {
-    host.property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
+    details(host) == b"via_upstream"
 }
 
 fn grpc_status<H: Host>(host: &H, map: Map) -> Option<u32> {

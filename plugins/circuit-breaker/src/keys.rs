@@ -3,7 +3,7 @@
 use crate::metrics::KeyMetrics;
 use crate::policy::Policy;
 use crate::track::{CellName, Track};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 use sdk_shim::host::Host;
 use sdk_shim::key::{Key, KeySpec, OTHER, is_stand_in};
@@ -13,6 +13,9 @@ use std::rc::Rc;
 
 /// New keys of other workers that one tick takes over.
 const LEARN_PER_TICK: u32 = 100;
+
+/// Keys that one tick takes care of; a call takes care of its own key anyway.
+const TEND_PER_TICK: usize = 1_000;
 
 /// All keys that this worker knows.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Keys {
     by_raw: RefCell<HashMap<Vec<u8>, Rc<Track>>>,
     by_name: RefCell<HashMap<String, Rc<Track>>>,
     most_raw: usize,
+    /// Where the next tick goes on.
+    turn: Cell<usize>,
 }
 
 impl Keys {
@@ -39,7 +44,13 @@ impl Keys {
             by_raw: RefCell::default(),
             by_name: RefCell::default(),
             most_raw: common.max_keys as usize * 4 + 64,
+            turn: Cell::new(0),
         }
+    }
+
+    /// What the names of all its cells begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The track of the current request.
@@ -99,6 +110,18 @@ impl Keys {
         for name in self.registry.refresh(host, LEARN_PER_TICK) {
             self.track(host, meter, &name);
         }
+    }
+
+    /// The next tracks in turn, as many as one tick may take care of: a tick must not hold a worker up for long.
+    pub fn some(&self) -> Vec<Rc<Track>> {
+        let mut all = self.all();
+        if all.len() > TEND_PER_TICK {
+            let start = self.turn.get() % all.len();
+            self.turn.set(start.wrapping_add(TEND_PER_TICK));
+            all.rotate_left(start);
+            all.truncate(TEND_PER_TICK);
+        }
+        all
     }
 
     /// Every known track.

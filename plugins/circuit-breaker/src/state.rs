@@ -40,8 +40,12 @@ pub const MAX_LEASES: usize = 100;
 pub struct Lease {
     /// Unique within the generation.
     pub id: u32,
-    /// When the probe has failed if it hasn't ended.
+    /// When it runs out if the probe hasn't ended.
     pub deadline: Instant,
+    /// The whole request has gone to the service: from here on a silence is the service's.
+    pub sent: bool,
+    /// The service began to answer (gRPC: a message came).
+    pub spoke: bool,
 }
 
 /// Where the breaker is.
@@ -174,6 +178,7 @@ fn encode_phase(out: &mut Vec<u8>, phase: &Phase) {
             for lease in leases.iter().take(MAX_LEASES) {
                 out.extend(lease.id.to_le_bytes());
                 out.extend(lease.deadline.as_nanos().to_le_bytes());
+                out.push(u8::from(lease.sent) | u8::from(lease.spoke) << 1);
             }
         }
     }
@@ -230,7 +235,11 @@ impl Bytes<'_> {
     fn leases(&mut self) -> Option<Vec<Lease>> {
         let mut leases = Vec::new();
         while !self.0.is_empty() {
-            leases.push(Lease { id: self.u32()?, deadline: self.instant()? });
+            let (id, deadline, flags) = (self.u32()?, self.instant()?, self.u8()?);
+            if flags > 3 {
+                return None;
+            }
+            leases.push(Lease { id, deadline, sent: flags & 1 != 0, spoke: flags & 2 != 0 });
         }
         (leases.len() <= MAX_LEASES).then_some(leases)
     }

@@ -27,7 +27,12 @@ pub struct Track {
     cell: CellName,
     state: RefCell<State>,
     read_at: Cell<Option<Instant>>,
-    ring: RefCell<Ring<4>>,
+    /// `None` before the key was first looked at.
+    ring: RefCell<Option<Ring<4>>>,
+    /// The window holds a failure, or did when the current slot began.
+    failing: Cell<bool>,
+    /// The totals at the last tick.
+    ticked: Cell<Counts>,
     run: Cell<Run>,
 }
 
@@ -76,6 +81,8 @@ impl Track {
             state: RefCell::default(),
             read_at: Cell::new(None),
             ring: RefCell::default(),
+            failing: Cell::new(false),
+            ticked: Cell::default(),
             run: Cell::default(),
         }
     }
@@ -155,19 +162,49 @@ impl Track {
             (now, totals)
         };
         self.run.set(Run { successes: base.0[0], base: base.0[1] });
-        let mut ring = Ring::starting(slot(policy, at, base), base);
+        let mut ring = Ring::starting(slots(policy), slot(policy, at, base), base);
         ring.observe(slot(policy, now, totals), totals);
-        *self.ring.borrow_mut() = ring;
+        self.failing.set(ring.window(totals).0[1] > 0);
+        *self.ring.borrow_mut() = Some(ring);
     }
 
     /// Lets the window move on. To be called before a call's own counts are added, and on each tick.
     pub fn observe<H: Host>(&self, host: &H, policy: &Policy, now: Instant) {
-        let known = matches!(policy.window, Window::Time(_))
-            && self.ring.borrow().newest() == Some(slot(policy, now, Counts::default()));
-        if !known {
-            let totals = self.metrics.totals(host);
-            self.ring.borrow_mut().observe(slot(policy, now, totals), totals);
+        let mut ring = self.ring.borrow_mut();
+        let newest = ring.as_ref().and_then(Ring::newest);
+        if matches!(policy.window, Window::Time(_)) && newest == Some(slot(policy, now, Counts::default())) {
+            return;
         }
+        let totals = self.metrics.totals(host);
+        let slot = slot(policy, now, totals);
+        let ring = ring.get_or_insert_with(|| Ring::starting(slots(policy), slot, totals));
+        ring.observe(slot, totals);
+        self.failing.set(ring.window(totals).0[1] > 0);
+    }
+
+    /// Counts a call's end.
+    pub fn count<H: Host>(&self, host: &H, failed: bool, slow: bool) {
+        self.metrics.call(host, failed, slow);
+        if failed {
+            self.failing.set(true);
+        }
+    }
+
+    /// Whether the window holds a failure, to one slot.
+    pub fn is_failing(&self) -> bool {
+        self.failing.get()
+    }
+
+    /// Whether nothing was counted since the last tick and this worker's copy waits for nothing.
+    pub fn is_idle<H: Host>(&self, host: &H) -> bool {
+        let totals = self.metrics.totals(host);
+        let unchanged = self.ticked.replace(totals) == totals;
+        let state = self.state.borrow();
+        unchanged
+            && !self.failing.get()
+            && self.read_at.get().is_some()
+            && matches!(state.phase, Phase::Closed)
+            && state.override_.is_none()
     }
 
     /// What the counters say now. `failed` where the caller has just counted a failure.
@@ -179,14 +216,15 @@ impl Track {
             run = Run { successes, base: failures.saturating_sub(u64::from(failed)) };
             self.run.set(run);
         }
-        Evidence { totals, window: self.ring.borrow().window(totals), run: failures.saturating_sub(run.base) }
+        let window = self.ring.borrow().as_ref().map(|ring| ring.window(totals)).unwrap_or_default();
+        Evidence { totals, window, run: failures.saturating_sub(run.base) }
     }
 
     /// Whether a whole window saw calls, but too few to trip.
     pub fn is_thin(&self, policy: &Policy, evidence: &Evidence) -> bool {
         let [successes, failures, ..] = evidence.window.0;
         let calls = successes.saturating_add(failures);
-        self.ring.borrow().is_full() && calls > 0 && calls < policy.minimum_calls
+        self.ring.borrow().as_ref().is_some_and(Ring::is_full) && calls > 0 && calls < policy.minimum_calls
     }
 
     /// Takes a decision: on this worker's copy if nothing must change, else on the stored state, by compare-and-set.
@@ -251,8 +289,16 @@ fn slot(policy: &Policy, now: Instant, totals: Counts) -> u64 {
     }
 }
 
+/// How many slots the window is long: ten, or fewer for a few calls.
+fn slots(policy: &Policy) -> u64 {
+    match policy.window {
+        Window::Time(_) => SLOTS,
+        Window::Calls(calls) => calls.get().div_ceil(calls.get().div_ceil(SLOTS)),
+    }
+}
+
 fn line_is_recent(policy: &Policy, state: &State, totals: Counts, now: Instant) -> bool {
     let line = slot(policy, state.since, state.line);
     let newest = slot(policy, now, totals);
-    line <= newest && newest - line <= SLOTS
+    line <= newest && newest - line <= slots(policy)
 }

@@ -187,7 +187,7 @@ impl Pair {
 
     fn request(&mut self, draw: u64) {
         let (now, totals) = (self.now(), self.track.metrics.totals(&self.host));
-        let admit = |state: &State| decide::admit(&self.policy, state, totals, now, draw);
+        let admit = |state: &State| decide::admit(&self.policy, state, totals, true, now, draw);
         let (said, _) = self.track.advance(&self.host, &self.policy, now, admit).unwrap();
         let until = machines_until(&self.policy, self.track.state());
         let expected = self.model.request(now.as_nanos(), draw as f64 / 2f64.powi(64), &until);

@@ -26,12 +26,15 @@ fn state(phase: Phase) -> State {
 }
 
 fn half_open(leases: &[(u32, u64)], issued: u32) -> State {
-    let leases = leases.iter().map(|(id, millis)| Lease { id: *id, deadline: later(*millis) }).collect();
+    let leases = leases
+        .iter()
+        .map(|(id, millis)| Lease { id: *id, deadline: later(*millis), sent: true, spoke: false })
+        .collect();
     state(Phase::HalfOpen { leases, issued, succeeded: 0 })
 }
 
 fn ask(policy: &Policy, state: &State, now: Instant, draw: u64) -> (State, Admission) {
-    let step = admit(policy, state, Counts::default(), now, draw);
+    let step = admit(policy, state, Counts::default(), true, now, draw);
     (step.next.map_or_else(|| state.clone(), |(next, _)| next), step.answer)
 }
 
@@ -158,7 +161,7 @@ proptest! {
     fn a_result_of_another_generation_moves_nothing(
         phase in 0usize..4, off in 1u64..5, lease in prop::option::of(0u32..3), verdict in any_verdict(), after in 0u64..200_000,
     ) {
-        let leases = vec![Lease { id: 0, deadline: later(1_000) }];
+        let leases = vec![Lease { id: 0, deadline: later(1_000), sent: true, spoke: false }];
         let half = Phase::HalfOpen { leases, issued: 1, succeeded: 0 };
         let phase = vec![Phase::Closed, Phase::Open { until: later(1_000) }, half, Phase::Recovering].swap_remove(phase);
         let evidence = Evidence { window: Totals([0, 1_000, 1_000, 0]), run: 1_000, ..Evidence::default() };
@@ -263,4 +266,44 @@ proptest! {
         let failures = (((k - 1) * accepts) as f64 * share) as u64;
         prop_assert!(!throttled(k * 1_000_000, &Totals([accepts, failures, 0, 0]), draw));
     }
+}
+
+// --- what a lease that ran out says ---
+
+/// A half-open breaker with one permit, given out to a request that was complete (`sent`) and answered (`spoke`), or not.
+fn lent(sent: bool, spoke: bool) -> State {
+    let leases = vec![Lease { id: 0, deadline: later(1_000), sent, spoke }];
+    state(Phase::HalfOpen { leases, issued: 1, succeeded: 0 })
+}
+
+#[test]
+fn silence_about_a_complete_request_is_a_failure() {
+    let (next, _) = ask(&policy("{}"), &lent(true, false), later(1_000), 0);
+    assert!(matches!(next.phase, Phase::Open { .. }));
+}
+
+#[test]
+fn a_client_that_never_finished_its_request_only_loses_its_permit() {
+    let (next, answer) = ask(&policy("{}"), &lent(false, false), later(1_000), 0);
+    assert!(matches!(answer, Admission::Admit(Ticket { lease: Some(1), .. })), "{answer:?}");
+    assert!(matches!(next.phase, Phase::HalfOpen { ref leases, .. } if leases.len() == 1));
+}
+
+#[test]
+fn a_service_that_began_to_answer_works() {
+    let (next, _) = ask(&policy("{}"), &lent(true, true), later(1_000), 0);
+    assert_eq!(next.phase, Phase::Recovering);
+}
+
+#[test]
+fn an_unfinished_request_holds_a_permit_no_longer_than_a_slow_call() {
+    let policy = policy(r#"{"slow_call": "2s", "half_open": {"timeout": "60s"}}"#);
+    let open = state(Phase::Open { until: NOW });
+    let step = admit(&policy, &open, Counts::default(), false, NOW, 0);
+    let Some((State { phase: Phase::HalfOpen { leases, .. }, .. }, _)) = &step.next else { panic!("{step:?}") };
+    assert_eq!(leases[0].deadline, later(2_000));
+    let (state, ticket) = (step.next.clone().unwrap().0, Ticket { generation: 8, lease: Some(0) });
+    let complete = circuit_breaker::decide::sent(&policy, &state, ticket, later(1_500)).next.unwrap().0;
+    let Phase::HalfOpen { leases, .. } = complete.phase else { panic!() };
+    assert_eq!((leases[0].sent, leases[0].deadline), (true, later(61_500)));
 }

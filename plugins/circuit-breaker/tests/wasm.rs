@@ -26,7 +26,7 @@ fn later(millis: u64) -> Instant {
 }
 
 fn ask(policy: &Policy, state: &State, now: Instant) -> (State, Admission) {
-    let step = admit(policy, state, Counts::default(), now, 0);
+    let step = admit(policy, state, Counts::default(), true, now, 0);
     (step.next.map_or_else(|| state.clone(), |(next, _)| next), step.answer)
 }
 
@@ -58,7 +58,11 @@ fn a_breaker_opens_probes_recovers_and_closes() {
 #[wasm_bindgen_test]
 fn a_failed_probe_and_a_lost_one_open_again() {
     let policy = policy("{}");
-    let phase = Phase::HalfOpen { leases: vec![Lease { id: 4, deadline: later(10) }], issued: 5, succeeded: 0 };
+    let phase = Phase::HalfOpen {
+        leases: vec![Lease { id: 4, deadline: later(10), sent: true, spoke: false }],
+        issued: 5,
+        succeeded: 0,
+    };
     let state = State { generation: 9, phase, opens: 1, since: NOW, ..State::default() };
     let ticket = Ticket { generation: 9, lease: Some(4) };
     assert_eq!(end(&policy, &state, ticket, BADLY, &Evidence::default(), NOW).opens, 2);
@@ -96,7 +100,9 @@ fn ratios_are_reached_exactly() {
 
 #[wasm_bindgen_test]
 fn a_state_comes_back_as_it_was_stored() {
-    let leases = (0..100).map(|id| Lease { id, deadline: Instant::from_nanos(u64::MAX - u64::from(id)) }).collect();
+    let leases = (0..100)
+        .map(|id| Lease { id, deadline: Instant::from_nanos(u64::MAX - u64::from(id)), sent: true, spoke: id % 2 == 0 })
+        .collect();
     let phase = Phase::HalfOpen { leases, issued: u32::MAX, succeeded: 7 };
     let state = State {
         generation: u64::MAX,

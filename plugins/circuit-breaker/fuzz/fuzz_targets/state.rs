@@ -69,7 +69,7 @@ fn decide(state: &State, (now, draw, lease): (Instant, u64, Option<u32>), eviden
     let ticket = Ticket { generation: state.generation, lease };
     for policy in POLICIES.iter() {
         let mut next: Vec<State> =
-            admit(policy, state, evidence.totals, now, draw).next.into_iter().map(|(next, _)| next).collect();
+            admit(policy, state, evidence.totals, draw % 2 == 0, now, draw).next.into_iter().map(|(next, _)| next).collect();
         next.extend(tend(policy, state, evidence, now, draw).next.map(|(next, _)| next));
         for verdict in VERDICTS {
             next.extend(settle(policy, state, ticket, verdict, evidence, now, draw).next.map(|(next, _)| next));

@@ -170,6 +170,7 @@ fn a_grpc_stream_that_still_sends_after_a_slow_calls_time_has_proved_its_service
     let proxy = envoy();
     let plugin = ready_to_probe(&proxy, BRISK);
     let mut stream = plugin.stream().with_body().request(GET);
+    stream.request_body(b"watch", true);
     stream.set("response.code_details", "via_upstream");
     stream.respond(&[(":status", "200"), ("content-type", "application/grpc")], false);
     stream.body(b"first", false);

@@ -71,10 +71,18 @@ impl Model {
         }
     }
 
+    /// Slots that the window is long: ten, or fewer for a few calls.
+    fn slots(&self) -> u64 {
+        match self.policy.window {
+            Window::Time(_) => 10,
+            Window::Calls(calls) => calls.get().div_ceil(calls.get().div_ceil(10)),
+        }
+    }
+
     /// Time (or calls) moved on. A clock that fell back by more than the window makes it start anew.
     pub(crate) fn look_at_clock(&mut self, now: u64) {
         let slot = self.slot(now);
-        if slot + 10 < self.newest_slot {
+        if slot + self.slots() < self.newest_slot {
             self.window_from = self.calls.len();
             self.newest_slot = slot;
         }
@@ -103,7 +111,7 @@ impl Model {
     fn should_trip(&self) -> bool {
         let since_line = &self.calls[self.line..];
         let window: Vec<_> =
-            self.calls[self.window_from..].iter().filter(|call| call.slot + 10 >= self.newest_slot).collect();
+            self.calls[self.window_from..].iter().filter(|call| call.slot + self.slots() >= self.newest_slot).collect();
         let in_a_row = since_line.iter().rev().take_while(|call| call.failed).count() as u64;
         let failed = window.iter().filter(|call| call.failed).count() as u64;
         let slow = window.iter().filter(|call| call.slow).count() as u64;
@@ -143,17 +151,20 @@ impl Model {
     }
 
     fn request_half_open(&mut self, leases: &[(u32, u64)], given: u32, good: u32, deadline: u64) -> Word {
-        if leases.iter().any(|(_, old)| *old > deadline) {
-            let leases = leases.iter().map(|(id, old)| (*id, (*old).min(deadline))).collect();
-            self.phase = Phase::HalfOpen { leases, given, good };
-            return Word::Refused(Cause::HalfOpen);
-        }
+        let leases = self.clamp(leases, given, good, deadline);
         if leases.len() as u32 >= self.policy.half_open.permits {
             return Word::Refused(Cause::HalfOpen);
         }
         let leases = leases.iter().copied().chain([(given, deadline)]).collect();
         self.phase = Phase::HalfOpen { leases, given: given + 1, good };
         self.admitted(Some(given))
+    }
+
+    /// After the clock stepped back no lease lasts longer than one given now.
+    fn clamp(&mut self, leases: &[(u32, u64)], given: u32, good: u32, deadline: u64) -> Vec<(u32, u64)> {
+        let leases: Vec<_> = leases.iter().map(|(id, old)| (*id, (*old).min(deadline))).collect();
+        self.phase = Phase::HalfOpen { leases: leases.clone(), given, good };
+        leases
     }
 
     fn request_recovering(&mut self, elapsed: u64, now: u64, share: f64) -> Word {
@@ -246,6 +257,9 @@ impl Model {
         match self.phase.clone() {
             Phase::HalfOpen { leases, .. } if leases.iter().any(|(_, deadline)| *deadline <= now) => {
                 self.open(now, until);
+            }
+            Phase::HalfOpen { leases, given, good } => {
+                self.clamp(&leases, given, good, now + self.policy.half_open.timeout.as_nanos() as u64);
             }
             Phase::Recovering { from } if now.saturating_sub(from) >= self.policy.ramp.as_nanos() as u64 => {
                 self.close(now);
