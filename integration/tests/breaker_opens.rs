@@ -7,8 +7,8 @@ mod story;
 use std::time::{Duration, Instant};
 
 use integration::client::Sample;
+use integration::eventually;
 use integration::{Fault, Storm, TestResult, config};
-use integration::{eventually, throughout};
 use serde_json::{Value, json};
 use story::{SOON, Story, both_workers_served, breaker, told, until_every_worker_knows};
 

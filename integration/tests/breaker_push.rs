@@ -8,7 +8,7 @@ mod story_b;
 use std::time::Duration;
 
 use integration::client::{Call, Sse, Storm};
-use integration::{TestResult, Upstream, eventually_eq, throughout};
+use integration::{TestResult, Upstream, eventually, eventually_eq, throughout};
 use serde_json::{Value, json};
 use story_b::{SOON, breaker, is_refused, open_the_breaker, proxy, status};
 
@@ -31,6 +31,7 @@ fn an_open_breaker_stays_open_over_a_push_and_no_stream_is_cut() -> TestResult {
     open_the_breaker(edge, &orders)?;
     let (hits, opened) = (orders.hits(), story_b::turned(&envoy, "open")?);
     let crowd = Storm::new(Call::get(edge, "/")).concurrency(4).total(100_000).per_second(200.0).start();
+    eventually("the crowd is refused by the former policy", SOON, || !crowd.tally().is_empty())?;
 
     // Other waits, other answers, other probes: none of them changes what the counts mean.
     let change = json!({"open": {"max": "61s"}, "half_open": {"permits": 3}, "minimum_calls": 4, "on_open": {"reply": {"status": 529}}});
