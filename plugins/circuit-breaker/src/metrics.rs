@@ -145,6 +145,11 @@ impl KeyMetrics {
         }
     }
 
+    /// Whether a gauge of [`KeyMetrics::show`] stands above zero.
+    pub fn shows_anything(&self) -> bool {
+        self.shown.get() != (0, 0)
+    }
+
     fn count<H: Host>(&self, host: &H, meter: &Meter, lazy: &Lazy, what: &str, label: Option<(&str, &str)>) {
         let mut labels = vec![("key", self.key.as_str())];
         labels.extend(label);

@@ -31,8 +31,6 @@ pub struct Track {
     ring: RefCell<Option<Ring<4>>>,
     /// The window holds a failure, or did when the current slot began.
     failing: Cell<bool>,
-    /// The totals at the last tick.
-    ticked: Cell<Counts>,
     run: Cell<Run>,
 }
 
@@ -82,7 +80,6 @@ impl Track {
             read_at: Cell::new(None),
             ring: RefCell::default(),
             failing: Cell::new(false),
-            ticked: Cell::default(),
             run: Cell::default(),
         }
     }
@@ -195,16 +192,13 @@ impl Track {
         self.failing.get()
     }
 
-    /// Whether nothing was counted since the last tick and this worker's copy waits for nothing.
+    /// Whether a tick has nothing to do here: the window is empty, and this worker's copy waits for nothing.
     pub fn is_idle<H: Host>(&self, host: &H) -> bool {
-        let totals = self.metrics.totals(host);
-        let unchanged = self.ticked.replace(totals) == totals;
+        let empty =
+            self.ring.borrow().as_ref().is_some_and(|ring| ring.window(self.metrics.totals(host)) == Counts::default());
         let state = self.state.borrow();
-        unchanged
-            && !self.failing.get()
-            && self.read_at.get().is_some()
-            && matches!(state.phase, Phase::Closed)
-            && state.override_.is_none()
+        let closed = matches!(state.phase, Phase::Closed) && state.override_.is_none();
+        empty && closed && self.read_at.get().is_some() && !self.metrics.shows_anything()
     }
 
     /// What the counters say now. `failed` where the caller has just counted a failure.

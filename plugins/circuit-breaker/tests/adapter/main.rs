@@ -5,6 +5,7 @@
 //! | the host calls of a request | `costs` |
 //! | closed, open, half-open, recovering, closed | `course` |
 //! | several workers | `together` |
+//! | nothing comes | `ticks` |
 //! | what counts, and what doesn't | `counting` |
 //! | probes and their leases | `probes` |
 //! | a host that fails | `faults` |
@@ -24,4 +25,5 @@ mod modes;
 mod probes;
 mod refusals;
 mod support;
+mod ticks;
 mod together;
