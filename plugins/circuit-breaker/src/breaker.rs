@@ -147,11 +147,8 @@ impl Breaker {
             track.metrics.probe(host, &self.meter, decide::probe_succeeded(&self.policy, verdict));
         }
         let evidence = track.evidence(host, matches!(verdict, Verdict::Failure { .. }));
-        if !self.is_newest.get() && call.ticket.lease.is_none() {
-            return;
-        }
         let forced = track.mode(self.policy.common.mode, now) == Mode::ForceClosed;
-        if forced && call.ticket.lease.is_none() {
+        if (forced || !self.is_newest.get()) && call.ticket.lease.is_none() {
             return;
         }
         // Forced closed, a probe gives its permit back and says no more.
