@@ -26,6 +26,29 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-multivalue",
 ];
 
+/// What a module offers a proxy. The SDK exports fourteen callbacks more (TCP, gRPC callouts, queues, metadata), which no proxy makes for a
+/// filter of ours; without them a module is a twentieth smaller. These here must stay, needed or not: `WasmX` calls them
+/// without looking whether they are there.
+const EXPORTS: [&str; 17] = [
+    "memory",
+    "_initialize",
+    "malloc",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_tick",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_response_headers",
+    "proxy_on_response_body",
+    "proxy_on_response_trailers",
+    "proxy_on_http_call_response",
+    "proxy_on_done",
+    "proxy_on_log",
+    "proxy_on_delete",
+];
+
 /// A module: which package, built how, called what.
 struct Module {
     package: &'static str,
@@ -37,7 +60,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 4] = [
+const MODULES: [Module; 5] = [
     Module { package: "circuit-breaker", features: "live", file: "circuit_breaker.wasm", limit: Some(250) },
     Module {
         package: "circuit-breaker",
@@ -52,13 +75,14 @@ const MODULES: [Module; 4] = [
         limit: None,
     },
     Module { package: "noop", features: "live", file: "test/noop.wasm", limit: None },
+    Module { package: "noop", features: "live,host-calls", file: "test/host_calls.wasm", limit: None },
 ];
 
 /// Builds every module, also after one has failed, and checks that the shipped ones compile for WASI too where that
 /// target is installed.
 pub(crate) fn all(context: &Context) -> Result<()> {
     if on_path("wasm-opt").is_none() {
-        apt::install(context, &["binaryen"], "wasm-opt, which makes modules smaller")?;
+        apt::install(context, &["binaryen"], "wasm-opt and wasm-metadce, which make modules smaller")?;
     }
     let built: Vec<Result<()>> = MODULES.iter().map(|module| module.build(context)).collect();
     let failures = built.into_iter().chain([check_wasi(context)]).filter_map(Result::err);
@@ -114,12 +138,22 @@ impl Module {
     }
 }
 
-/// Lets binaryen take out what rustc left in: a module becomes a sixth smaller, and is what the limits are set for.
+/// Lets binaryen take out what rustc left in: a module becomes a fifth smaller, and is what the limits are set for.
 fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
-    let optimized = artifact.with_extension("opt.wasm");
+    let [graph, cut, optimized] = ["graph.json", "cut.wasm", "opt.wasm"].map(|kind| artifact.with_extension(kind));
+    fs::write(&graph, export_graph())?;
+    let cmd = context.cmd("wasm-metadce", format!("wasm-metadce {file}")).args(WASM_FEATURES);
+    cmd.arg(artifact).arg("-f").arg(&graph).arg("-o").arg(&cut).run()?;
     let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).arg("-Oz");
-    cmd.arg(artifact).arg("-o").arg(&optimized).run()?;
+    cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     Ok(optimized)
+}
+
+/// What is to be kept, as binaryen wants to be told: a root that reaches every export that stays.
+fn export_graph() -> String {
+    let nodes = EXPORTS.map(|name| format!(r#"{{"name": "{name}", "export": "{name}"}}"#)).join(", ");
+    let names = EXPORTS.map(|name| format!(r#""{name}""#)).join(", ");
+    format!(r#"[{{"name": "a proxy", "root": true, "reaches": [{names}]}}, {nodes}]"#)
 }
 
 /// Puts a module where the proxies load it from; returns its size in bytes.

@@ -11,7 +11,7 @@ cargo xtask bench [options]
   --rounds N         rounds, each visiting every configuration (default 40)
   --requests N       requests per visit (default 3000)
   --quick            5 rounds of 1000 requests: shows that it runs, proves nothing
-  --only TEXT        of the built-in configurations only those whose name contains TEXT, and the two that all are compared with
+  --only TEXT        of the built-in configurations only those whose name contains TEXT, and the three that all are compared with
   --direct           leave out the table with an upstream
   --json FILE        write all figures to FILE as well
   --also NAME=FILE   measure another build of circuit_breaker.wasm beside the shipped one (may be repeated);

@@ -21,6 +21,8 @@ pub(crate) enum Role {
     None,
     /// The floor of every proxy-wasm filter.
     Noop,
+    /// The closed breaker's host calls without the breaker: the floor of any filter that asks as much.
+    HostCalls,
     /// The closed breaker with its default key.
     Breaker,
     /// One key of many.
@@ -60,6 +62,7 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
     let mut subjects = vec![
         Subject::stock(Role::None, "no filter", &[]).visited(3),
         noop()?,
+        host_calls()?,
         breaker()?,
         unnamed()?,
         keyed(Role::OneKey, "breaker, key path:2, 1 key", Paths::One)?,
@@ -78,7 +81,8 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
 /// An upstream answers.
 pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     let none = Subject::stock(Role::None, "no filter", &[]).visited(3);
-    let mut subjects = vec![none, noop()?, breaker()?, unnamed()?, Subject::stock(Role::Lua, "Lua breaker", &[lua()])];
+    let mut subjects =
+        vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, Subject::stock(Role::Lua, "Lua breaker", &[lua()])];
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
 }
@@ -86,6 +90,12 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
 fn noop() -> Result<Subject> {
     let module = Wasm::test_module("noop")?.vm_id("noop");
     Ok(Subject::wasm(Role::Noop, "no-op Wasm", &module, modules()?.join("test/noop.wasm")).visited(3))
+}
+
+fn host_calls() -> Result<Subject> {
+    let module = Wasm::test_module("host_calls")?.vm_id("host_calls");
+    let file = modules()?.join("test/host_calls.wasm");
+    Ok(Subject::wasm(Role::HostCalls, "a breaker's host calls, no breaker", &module, file).visited(3))
 }
 
 fn breaker() -> Result<Subject> {
@@ -147,9 +157,9 @@ impl Subject {
         Self { module: Some(file), ..Self::stock(role, name, &[module.filter()]) }
     }
 
-    /// Without the two that all others are compared with there is nothing to tell.
+    /// Without what all others are compared with there is nothing to tell.
     fn is_wanted(&self, args: &Args) -> bool {
-        matches!(self.role, Role::None | Role::Noop) || self.name.contains(&args.only)
+        matches!(self.role, Role::None | Role::Noop | Role::HostCalls) || self.name.contains(&args.only)
     }
 
     fn visited(self, visits: u32) -> Self {

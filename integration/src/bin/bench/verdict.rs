@@ -6,6 +6,8 @@ use crate::table::{Row, Table, difference, ratio};
 
 /// The closed breaker's addition, in the no-op module's.
 const TO_NOOP: f64 = 1.75;
+/// The closed breaker's addition, in that of its bare host calls.
+const TO_HOST_CALLS: f64 = 1.25;
 /// The addition with 1,000 keys, in that with one.
 const GROWTH: f64 = 1.2;
 /// The module's size in bytes.
@@ -31,12 +33,23 @@ pub(crate) enum Answer {
 
 /// All promises that this table can speak of.
 pub(crate) fn all(table: &Table) -> Vec<Verdict> {
-    [to_noop(table), to_lua(table), growth(table), size(table)].into_iter().flatten().collect()
+    [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)].into_iter().flatten().collect()
 }
 
 fn to_noop(table: &Table) -> Option<Verdict> {
     let measured = table.row(Role::Breaker)?.to_noop?;
     Some(Verdict { promise: "closed breaker, times the no-op module's addition", unit: "x", bound: TO_NOOP, measured })
+}
+
+/// What is left for the breaker itself: how far its own code and glue go beyond the calls that it can't do without.
+fn to_host_calls(table: &Table) -> Option<Verdict> {
+    let measured = ratio(&table.row(Role::Breaker)?.added, &table.row(Role::HostCalls)?.added);
+    Some(Verdict {
+        promise: "the same, times its bare host calls' addition",
+        unit: "x",
+        bound: TO_HOST_CALLS,
+        measured,
+    })
 }
 
 fn to_lua(table: &Table) -> Option<Verdict> {
