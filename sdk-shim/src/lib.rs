@@ -12,11 +12,13 @@
 //! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
 //! | counting and sliding windows | [`meter`], [`window`] |
 //! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`] |
-//! | who and how: keys, outcomes | [`key`], [`outcome`], [`headers`] |
+//! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`answers`], [`headers`] |
 //! | calls to other services | [`dispatch`] |
 //! | configuration and its faults | [`config`], [`common`] |
+//! | answers in the service's place | [`refusal`] |
 //! | the log | [`journal`] |
 
+pub mod answers;
 pub mod cell;
 pub mod claim;
 pub mod common;
@@ -30,6 +32,7 @@ pub mod headers;
 pub mod host;
 pub mod journal;
 pub mod key;
+pub mod keys;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod meter;
@@ -37,6 +40,7 @@ pub mod outcome;
 pub mod overrides;
 pub mod random;
 pub mod ratio;
+pub mod refusal;
 pub mod registry;
 pub mod time;
 pub mod window;

@@ -43,7 +43,7 @@ impl Breaker {
         }
         let spoofed = self.strip_spoofed(host);
         let debug = self.takes_debug(host);
-        let (track, now) = (self.keys.of_request(host, &self.meter), host.now());
+        let (track, now) = (self.keys.of_request(host, &|key| self.track(host, key)), host.now());
         if spoofed {
             return self.distrust(host, &track, now);
         }

@@ -2,7 +2,7 @@
 
 use crate::decide::{self, Admission, Evidence, Settled, Step, Ticket, Verdict};
 use crate::filter::Pending;
-use crate::keys::Keys;
+use crate::metrics::KeyMetrics;
 use crate::policy::{Policy, Window};
 use crate::state::{Phase, State};
 use crate::track::{Change, Track};
@@ -13,6 +13,7 @@ use sdk_shim::claim::Claim;
 use sdk_shim::config::Faults;
 use sdk_shim::host::Host;
 use sdk_shim::journal::Journal;
+use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
@@ -29,7 +30,7 @@ const CALLS_TICK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Breaker {
     pub(crate) policy: Policy,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Keys<Track>,
     pub(crate) meter: Meter,
     journal: Journal,
     random: RefCell<SplitMix64>,
@@ -50,7 +51,7 @@ impl Breaker {
         let (chain, instance) = (common.chain.as_str(), common.instance.as_str());
         let cap = common.max_keys.saturating_mul(SERIES_PER_KEY).saturating_add(64);
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
-        let keys = Keys::new(&policy);
+        let keys = Keys::new("circuit-breaker", common, &policy.meaning());
         Ok(Self {
             claim: Claim::lay(host, keys.prefix(), configuration),
             is_newest: Cell::new(true),
@@ -74,6 +75,11 @@ impl Breaker {
             Window::Time(window) => window / u32::try_from(SLOTS).unwrap_or(10),
             Window::Calls(_) => CALLS_TICK,
         }
+    }
+
+    /// What is kept for a key that this worker has just heard of.
+    pub(crate) fn track<H: Host>(&self, host: &H, key: Named<'_>) -> Track {
+        Track::new(key, KeyMetrics::new(host, &self.meter, key.name))
     }
 
     pub(crate) fn draw(&self) -> u64 {
@@ -175,7 +181,7 @@ impl Breaker {
         if self.policy.common.mode == Mode::Disabled {
             return;
         }
-        self.keys.learn(host, &self.meter);
+        self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.is_newest(host));
         let now = host.now();
         for track in self.keys.some() {

@@ -4,12 +4,12 @@
 //! Kong; `open` grows to 60 s as Linkerd's breaker does; one probe at a time is Hystrix's, Polly's and Linkerd's; the ramp
 //! of 10 s is Traefik's. The gRPC statuses are those that OpenTelemetry calls server errors, and `UNAVAILABLE`.
 
-use crate::policy::{FailureOn, HalfOpen, Measure, OnOpen, OpenTime, Policy, ReplySpec, Reroute, Window};
+use crate::policy::{HalfOpen, Measure, OnOpen, OpenTime, Policy, ReplySpec, Reroute, Window};
 use core::num::NonZeroU64;
-use core::ops::RangeInclusive;
 use core::time::Duration;
+use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::Common;
-use sdk_shim::config::{Bounds, Faults, Reader, parse, whole};
+use sdk_shim::config::{Bounds, Faults, Reader, parse};
 use sdk_shim::key::is_header_name;
 use sdk_shim::ratio::{PPM, Ratio};
 use serde_json::Value;
@@ -91,7 +91,9 @@ fn full(read: &mut Reader<'_>) -> Policy {
             Measure::Headers,
             &[("headers", Measure::Headers), ("completion", Measure::Completion)],
         ),
-        failure_on: read.object("failure_on", failure_on).unwrap_or_else(default_failure_on),
+        failure_on: read
+            .object("failure_on", |read| AnswerSet::read(read, &GRPC_FAILURES))
+            .unwrap_or_else(|| AnswerSet::server_errors(&GRPC_FAILURES)),
         open: read.object("open", open_time).unwrap_or(DEFAULT_OPEN),
         half_open: read.object("half_open", half_open).unwrap_or(DEFAULT_HALF_OPEN),
         ramp: read.object("recovery", recovery).unwrap_or(DEFAULT_RAMP),
@@ -142,40 +144,6 @@ fn window(read: &mut Reader<'_>) -> Window {
         Some(calls) if has_calls => Window::Calls(calls),
         _ => Window::Time(time),
     }
-}
-
-fn default_failure_on() -> FailureOn {
-    FailureOn { status: vec![500..=599], grpc: grpc_bits(&GRPC_FAILURES), grpc_explicit: false }
-}
-
-fn grpc_bits(codes: &[u64]) -> u32 {
-    codes.iter().fold(0, |bits, code| bits | 1 << (code & 31))
-}
-
-fn failure_on(read: &mut Reader<'_>) -> FailureOn {
-    let grpc_explicit = read.has("grpc_status");
-    let status = read.list("status", vec![500..=599], "a status such as 503, \"5xx\" or \"500-504\"", statuses);
-    let grpc = read.list("grpc_status", GRPC_FAILURES.to_vec(), "a gRPC status from 1 to 16", |item| {
-        whole(item).filter(|n| (1..=16).contains(n))
-    });
-    FailureOn { status, grpc: grpc_bits(&grpc), grpc_explicit: grpc_explicit && !grpc.is_empty() }
-}
-
-/// `503`, `"503"`, `"5xx"` or `"500-504"`; within 100 to 599.
-fn statuses(item: &Value) -> Option<RangeInclusive<u16>> {
-    let legal = |n: &u16| (100..=599).contains(n);
-    if let Some(n) = whole(item) {
-        return u16::try_from(n).ok().filter(legal).map(|n| n..=n);
-    }
-    let text = item.as_str()?;
-    if let Some(class) = text.strip_suffix("xx") {
-        let first = class.parse::<u16>().ok().filter(|n| (1..=5).contains(n) && class.len() == 1)? * 100;
-        return Some(first..=first + 99);
-    }
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |digits: &str| (digits.len() == 3).then(|| digits.parse::<u16>().ok().filter(legal))?;
-    let (first, last) = (number(first)?, number(last)?);
-    (first <= last).then_some(first..=last)
 }
 
 const DEFAULT_OPEN: OpenTime =

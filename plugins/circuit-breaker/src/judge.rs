@@ -34,7 +34,7 @@ pub fn verdict(policy: &Policy, answer: Answer, latency: Duration) -> Verdict {
     }
     let slow = latency >= policy.slow_call;
     let failed = match answer {
-        Answer::Service { status, grpc } => policy.failure_on.matches(status, grpc),
+        Answer::Service { status, grpc } => policy.failure_on.holds(status, grpc),
         Answer::NotService { .. } => true,
     };
     if failed || (slow && policy.slow_is_failure) { Verdict::Failure { slow } } else { Verdict::Success { slow } }

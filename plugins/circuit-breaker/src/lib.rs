@@ -21,7 +21,7 @@
 //! | every decision, as pure functions | [`decide`] |
 //! | what a call's end means | [`judge`] |
 //! | what a refused request gets | [`reply`] |
-//! | keys, windows, counters of one worker | [`keys`], [`track`], [`metrics`] |
+//! | windows and counters of one worker | [`track`], [`metrics`] |
 //! | how these meet the proxy | [`admission`], [`breaker`], [`filter`] |
 
 pub mod admission;
@@ -32,7 +32,6 @@ pub mod filter;
 #[cfg(feature = "test-hooks")]
 pub mod hooks;
 pub mod judge;
-pub mod keys;
 pub mod metrics;
 pub mod policy;
 pub mod reply;

@@ -1,8 +1,8 @@
 //! What is configured: validated once, `Eq`, without floats. `config.rs` makes it, `decide.rs` obeys it.
 
 use core::num::NonZeroU64;
-use core::ops::RangeInclusive;
 use core::time::Duration;
+use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::Common;
 use sdk_shim::config::Faults;
 use sdk_shim::flavor::Capabilities;
@@ -27,27 +27,6 @@ pub enum Measure {
     Headers,
     /// Until its end; streams (SSE, WebSocket) are still judged at their headers.
     Completion,
-}
-
-/// Which answers of the service are failures. A call without an answer always is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailureOn {
-    /// HTTP statuses.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// gRPC statuses, one bit each.
-    pub grpc: u32,
-    /// The gRPC statuses were configured, not defaulted.
-    pub grpc_explicit: bool,
-}
-
-impl FailureOn {
-    /// Whether an answer is a failure. A gRPC status counts where the HTTP status is 200.
-    pub fn matches(&self, status: u16, grpc: Option<u32>) -> bool {
-        match grpc {
-            Some(code) if status == 200 => code < 32 && self.grpc & (1 << code) != 0,
-            _ => self.status.iter().any(|range| range.contains(&status)),
-        }
-    }
 }
 
 /// How long the breaker stays open: `base * factor^(n-1)`, at most `max`, for the n-th time in a row; then jittered.
@@ -159,8 +138,8 @@ pub struct Policy {
     pub consecutive_failures: u64,
     /// Until when latency is taken.
     pub measure: Measure,
-    /// Which answers are failures.
-    pub failure_on: FailureOn,
+    /// Which answers of the service are failures. A call without an answer always is one.
+    pub failure_on: AnswerSet,
     /// How long it stays open.
     pub open: OpenTime,
     /// How it probes.
@@ -177,13 +156,11 @@ impl Policy {
     /// A hash of the fields that give the counts their meaning. Cells are named by it: a push that changes anything else
     /// keeps the state, one that changes these starts afresh.
     pub fn meaning(&self) -> String {
-        let FailureOn { status, grpc, .. } = &self.failure_on;
         let window = match self.window {
             Window::Time(time) => format!("{}ms", time.as_millis()),
             Window::Calls(calls) => format!("{calls}"),
         };
-        let statuses: Vec<String> = status.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-        digest(format!("{window} {} {grpc} {}", self.common.key.describe(), statuses.join(" ")).as_bytes())
+        digest(format!("{window} {} {}", self.common.key.describe(), self.failure_on.describe()).as_bytes())
     }
 
     /// What this host lacks for this policy, its secrets included.

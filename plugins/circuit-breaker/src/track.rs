@@ -11,6 +11,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell::{self, CellError};
 use sdk_shim::host::Host;
+use sdk_shim::keys::Named;
 use sdk_shim::overrides::{Mode, Override};
 use sdk_shim::time::{Instant, nanos};
 use sdk_shim::window::{Ring, SLOTS};
@@ -24,7 +25,8 @@ pub struct Track {
     pub metrics: KeyMetrics,
     /// Counted, but never opened: it stands for everybody beyond the registry's bound.
     pub observe_only: bool,
-    cell: CellName,
+    /// Its cell's name before the encoding's number.
+    prefix: String,
     state: RefCell<State>,
     read_at: Cell<Option<Instant>>,
     /// `None` before the key was first looked at.
@@ -32,21 +34,6 @@ pub struct Track {
     /// The window holds a failure, or did when the current slot began.
     failing: Cell<bool>,
     run: Cell<Run>,
-}
-
-/// Where the state is stored.
-#[derive(Clone, Debug)]
-pub struct CellName {
-    /// Everything before the encoding's number.
-    pub prefix: String,
-    /// The key.
-    pub key: String,
-}
-
-impl CellName {
-    fn of(&self, encoding: u8) -> String {
-        format!("{};e{encoding};{}", self.prefix, self.key)
-    }
 }
 
 /// Failures since the last success, as far as this worker can prove: `base` is the failures' total when it last saw that the
@@ -70,18 +57,22 @@ pub struct Change {
 
 impl Track {
     /// A key that this worker has just heard of.
-    pub fn new(name: String, cell: CellName, metrics: KeyMetrics, observe_only: bool) -> Self {
+    pub fn new(key: Named<'_>, metrics: KeyMetrics) -> Self {
         Self {
-            name,
+            name: key.name.to_owned(),
             metrics,
-            observe_only,
-            cell,
+            observe_only: key.observe_only,
+            prefix: key.prefix.to_owned(),
             state: RefCell::default(),
             read_at: Cell::new(None),
             ring: RefCell::default(),
             failing: Cell::new(false),
             run: Cell::default(),
         }
+    }
+
+    fn cell(&self, encoding: u8) -> String {
+        format!("{};e{encoding};{}", self.prefix, self.name)
     }
 
     /// This worker's copy of the state.
@@ -124,7 +115,7 @@ impl Track {
 
     fn reload<H: Host>(&self, host: &H, policy: &Policy, now: Instant) -> Result<(), CellError> {
         let first = self.read_at.get().is_none();
-        let mut state = cell::read::<H, State>(host, &self.cell.of(ENCODING))?.record;
+        let mut state = cell::read::<H, State>(host, &self.cell(ENCODING))?.record;
         if state.is_none() && first {
             state = self.import(host)?;
         }
@@ -137,9 +128,9 @@ impl Track {
     /// Takes over what the previous encoding stored, once: whoever creates the new cell first.
     fn import<H: Host>(&self, host: &H) -> Result<Option<State>, CellError> {
         let Some(previous) = PREVIOUS else { return Ok(None) };
-        let Some(state) = cell::read::<H, State>(host, &self.cell.of(previous))?.record else { return Ok(None) };
-        cell::create(host, &self.cell.of(ENCODING), &state)?;
-        Ok(cell::read(host, &self.cell.of(ENCODING))?.record)
+        let Some(state) = cell::read::<H, State>(host, &self.cell(previous))?.record else { return Ok(None) };
+        cell::create(host, &self.cell(ENCODING), &state)?;
+        Ok(cell::read(host, &self.cell(ENCODING))?.record)
     }
 
     /// Takes a state over; a new generation starts the window at its line.
@@ -250,7 +241,7 @@ impl Track {
         now: Instant,
         decide: &mut dyn FnMut(&State) -> Option<(State, Why)>,
     ) -> Result<Option<Change>, CellError> {
-        let (stored, change) = cell::update(host, &self.cell.of(ENCODING), |record: Option<State>| {
+        let (stored, change) = cell::update(host, &self.cell(ENCODING), |record: Option<State>| {
             let old = record.unwrap_or_default();
             let Some((next, why)) = decide(&old) else { return (None, (old, None)) };
             let change = (next.generation != old.generation).then(|| Change { from: old.phase, to: next.clone(), why });
@@ -265,7 +256,7 @@ impl Track {
     pub fn set_override<H: Host>(&self, host: &H, set: Option<Override>) -> Result<(), CellError> {
         // The copy is old now, but this worker's window stays.
         self.read_at.set(self.read_at.get().map(|_| Instant::default()));
-        cell::update(host, &self.cell.of(ENCODING), |record: Option<State>| {
+        cell::update(host, &self.cell(ENCODING), |record: Option<State>| {
             let state = State { override_: set, ..record.unwrap_or_default() };
             (Some(state), ())
         })

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use circuit_breaker::config::read;
-use circuit_breaker::policy::{FailureOn, HalfOpen, Measure, Policy, Window};
+use circuit_breaker::policy::{HalfOpen, Measure, Policy, Window};
 use core::time::Duration;
 use proptest::prelude::*;
 use sdk_shim::common::{Chain, Secret};
@@ -131,7 +131,7 @@ fn a_duration_has_one_unit_or_is_in_milliseconds() {
 fn statuses_are_read_in_each_of_their_forms() {
     let matches = |form: &str, status| {
         let failure_on = accepted(&format!(r#"{{"failure_on": {{"status": [{form}]}}}}"#)).failure_on;
-        FailureOn::matches(&failure_on, status, None)
+        failure_on.holds(status, None)
     };
     for form in ["503", "\"503\"", "\"5xx\"", "\"500-504\"", "\"503-503\"", "200, \"503\""] {
         assert!(matches(form, 503) && !matches(form, 499), "{form}");
@@ -143,11 +143,11 @@ fn statuses_are_read_in_each_of_their_forms() {
 fn a_grpc_status_counts_where_http_says_200() {
     let failure_on = accepted("{}").failure_on;
     for code in 0..=17 {
-        assert_eq!(failure_on.matches(200, Some(code)), [2, 4, 8, 13, 14, 15].contains(&code), "{code}");
+        assert_eq!(failure_on.holds(200, Some(code)), [2, 4, 8, 13, 14, 15].contains(&code), "{code}");
     }
-    assert!(failure_on.matches(503, Some(0)));
-    assert!(!failure_on.matches(200, Some(u32::MAX)));
-    assert!(!accepted(r#"{"failure_on": {"grpc_status": []}}"#).failure_on.matches(200, Some(14)));
+    assert!(failure_on.holds(503, Some(0)));
+    assert!(!failure_on.holds(200, Some(u32::MAX)));
+    assert!(!accepted(r#"{"failure_on": {"grpc_status": []}}"#).failure_on.holds(200, Some(14)));
 }
 
 // --- refused ---

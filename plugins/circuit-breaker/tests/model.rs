@@ -10,13 +10,14 @@ use circuit_breaker::decide::{self, Admission, Settled, Ticket, Verdict};
 use circuit_breaker::metrics::KeyMetrics;
 use circuit_breaker::policy::{HalfOpen, OpenTime, Policy, Window};
 use circuit_breaker::state::{Phase, State};
-use circuit_breaker::track::{CellName, Track};
+use circuit_breaker::track::Track;
 use core::num::NonZeroU64;
 use core::time::Duration;
 use proptest::prelude::*;
 use reference::{Model, Word};
 use sdk_shim::fake::FakeHost;
 use sdk_shim::host::Host;
+use sdk_shim::keys::Named;
 use sdk_shim::meter::Meter;
 use sdk_shim::ratio::Ratio;
 use sdk_shim::time::Instant;
@@ -132,8 +133,8 @@ impl Pair {
     fn new(policy: &Policy) -> Self {
         let host = FakeHost::envoy();
         let meter = Meter::new(&host, "circuit_breaker", "downstream", "default", 1_000);
-        let cell = CellName { prefix: "breaker".into(), key: "shop".into() };
-        let track = Track::new("shop".into(), cell, KeyMetrics::new(&host, &meter, "shop"), false);
+        let key = Named { name: "shop", prefix: "model", observe_only: false };
+        let track = Track::new(key, KeyMetrics::new(&host, &meter, "shop"));
         let model = Model::new(policy, host.now().as_nanos());
         let pair = Self { host, policy: policy.clone(), track, model, under_way: Vec::new() };
         pair.refresh();

@@ -1,0 +1,61 @@
+//! What a request gets that one of our plugins refuses: an answer that says why, for how long, and that nobody should retry it at once.
+
+use crate::host::Reply;
+use serde_json::json;
+
+/// gRPC's `UNAVAILABLE`.
+const UNAVAILABLE: u32 = 14;
+
+/// A refusal in the service's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// The plugin's name, as in `circuit-breaker`.
+    pub plugin: &'a str,
+    /// Why, in one word.
+    pub cause: &'a str,
+    /// Why, for people.
+    pub title: &'a str,
+    /// HTTP status.
+    pub status: u16,
+    /// Whole seconds after which a client may ask again.
+    pub retry_after: u64,
+    /// An Envoy in front is told not to retry.
+    pub mark: bool,
+}
+
+// === impl Refusal ===
+
+impl Refusal<'_> {
+    /// The answer: problem details (RFC 9457), or for a gRPC request trailers only.
+    pub fn reply(&self, is_grpc: bool) -> Reply {
+        let mut headers = self.headers();
+        if is_grpc {
+            let body = format!("{}: {}; retry after {} s", self.plugin, self.cause, self.retry_after).into_bytes();
+            return Reply { status: self.status, headers, body, grpc_status: Some(UNAVAILABLE) };
+        }
+        headers.push(("content-type".to_owned(), "application/problem+json".to_owned()));
+        Reply { status: self.status, headers, body: self.problem(), grpc_status: None }
+    }
+
+    fn headers(&self) -> Vec<(String, String)> {
+        let mut headers = vec![
+            ("retry-after".to_owned(), self.retry_after.to_string()),
+            ("x-holdfast-reject".to_owned(), format!("{}; cause={}", self.plugin, self.cause)),
+        ];
+        if self.mark {
+            headers.push(("x-envoy-ratelimited".to_owned(), "true".to_owned()));
+        }
+        headers
+    }
+
+    fn problem(&self) -> Vec<u8> {
+        let problem = json!({
+            "type": format!("urn:holdfast:problem:{}", self.plugin),
+            "title": self.title,
+            "status": self.status,
+            "cause": self.cause,
+            "retry_after_seconds": self.retry_after,
+        });
+        problem.to_string().into_bytes()
+    }
+}
