@@ -111,6 +111,6 @@ pub fn access_log(format: &str) -> Value {
     }])
 }
 
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     format!("{}.{:09}s", duration.as_secs(), duration.subsec_nanos())
 }

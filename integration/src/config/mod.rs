@@ -18,6 +18,7 @@
 
 mod cluster;
 mod listener;
+mod retry;
 pub mod wasm;
 pub mod xds;
 
@@ -26,6 +27,7 @@ pub use listener::{
     access_log, direct, hcm_mut, header_mutation, listener, route, route_at, unnamed, virtual_host_mut, when_header,
     with_retries, with_timeout,
 };
+pub use retry::{with_back_off, with_hedging, with_per_try_timeout, with_reset_header, without_limits};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};

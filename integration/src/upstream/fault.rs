@@ -25,6 +25,13 @@ pub enum Fault {
         /// Status of the failures.
         status: u16,
     },
+    /// Each of 100 requests is answered with this status with that chance, the same ones in every run. Text: `random:10:503`.
+    Random {
+        /// 0 to 100.
+        percent: u8,
+        /// Status of the failures.
+        status: u16,
+    },
     /// Nothing listens, and open connections are gone. Text: `refuse` (which no later request can undo).
     Refuse,
     /// Half of the announced body comes, then the connection ends. Text: `cut`.
@@ -47,11 +54,12 @@ pub enum Grpc {
 // === impl Fault ===
 
 impl Fault {
-    /// What the `turn`th request (from 0) meets: decides the lot of [`Fault::Fail`].
+    /// What the `turn`th request (from 0) meets: decides the lot of [`Fault::Fail`] and [`Fault::Random`].
     pub(super) fn at_turn(&self, turn: u64) -> Self {
         match *self {
             Self::Fail { percent, status } if falls(turn, u64::from(percent)) => Self::Status(status),
-            Self::Fail { .. } => Self::Healthy,
+            Self::Random { percent, status } if scattered(turn) % 100 < u64::from(percent) => Self::Status(status),
+            Self::Fail { .. } | Self::Random { .. } => Self::Healthy,
             ref other => other.clone(),
         }
     }
@@ -71,10 +79,16 @@ impl FromStr for Fault {
             ["fail", percent, status] => {
                 Self::Fail { percent: percent.parse().context("percent")?, status: http_status(status)? }
             }
+            ["random", percent, status] => {
+                Self::Random { percent: percent.parse().context("percent")?, status: http_status(status)? }
+            }
             ["refuse"] => Self::Refuse,
             ["cut"] => Self::Cut,
             _ => {
-                bail!("{text:?} is no fault: healthy, status:N, hang, reset, slow:MS, fail:PERCENT:STATUS, refuse, cut")
+                bail!(
+                    "{text:?} is no fault: healthy, status:N, hang, reset, slow:MS, fail:PERCENT:STATUS, \
+                     random:PERCENT:STATUS, refuse, cut"
+                )
             }
         })
     }
@@ -102,6 +116,14 @@ fn falls(turn: u64, percent: u64) -> bool {
     (turn + 1) * percent / 100 > turn * percent / 100
 }
 
+/// `SplitMix64`: neighbours have nothing in common.
+fn scattered(turn: u64) -> u64 {
+    let mut z = turn.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 fn http_status(text: &str) -> anyhow::Result<u16> {
     let status = text.parse().context("status")?;
     hyper::StatusCode::from_u16(status).context("status")?;
@@ -118,6 +140,14 @@ mod tests {
         assert_eq!("slow:300".parse::<Fault>().unwrap(), Fault::Slow(Duration::from_millis(300)));
         assert!("status:99999".parse::<Fault>().is_err() && "sulk".parse::<Fault>().is_err());
         assert_eq!("trailers-only:14".parse::<Grpc>().unwrap(), Grpc::TrailersOnly(14));
+    }
+
+    #[test]
+    fn random_failures_come_as_often_as_told() {
+        let random = Fault::Random { percent: 10, status: 503 };
+        assert_eq!("random:10:503".parse::<Fault>().unwrap(), random);
+        let failures = (0..10_000).filter(|turn| random.at_turn(*turn) != Fault::Healthy).count();
+        assert!((900..=1_100).contains(&failures), "{failures}");
     }
 
     #[test]

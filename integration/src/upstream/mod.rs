@@ -36,6 +36,8 @@ pub use ledger::Seen;
 
 use std::sync::Arc;
 
+use hyper::header::{HeaderMap, HeaderValue};
+
 use crate::{TestResult, runtime};
 use server::State;
 
@@ -74,6 +76,16 @@ impl Upstream {
     /// What gRPC calls are answered with while the fault is [`Fault::Healthy`] or [`Fault::Slow`].
     pub fn set_grpc(&self, grpc: Grpc) {
         self.state.switches().grpc = grpc;
+    }
+
+    /// Headers of all answers from now on, besides their own; a value may hold any byte but controls.
+    ///
+    /// # Errors
+    /// When HTTP has no such header.
+    pub fn set_headers(&self, headers: &[(&str, &[u8])]) -> TestResult {
+        let parsed = headers.iter().map(|(name, value)| anyhow::Ok((name.parse()?, HeaderValue::from_bytes(value)?)));
+        self.state.switches().headers = parsed.collect::<TestResult<HeaderMap>>()?;
+        Ok(())
     }
 
     /// What `/healthz` meets.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -41,6 +42,8 @@ pub(super) struct Switches {
     pub(super) fault: Fault,
     pub(super) health: Fault,
     pub(super) grpc: Grpc,
+    /// Further headers of every answer.
+    pub(super) headers: HeaderMap,
 }
 
 /// The listener's mode.
@@ -59,7 +62,12 @@ pub(super) fn start(name: &str) -> TestResult<Arc<State>> {
         name: name.into(),
         port: listener.local_addr()?.port(),
         ledger: Arc::default(),
-        switches: Mutex::new(Switches { fault: Fault::Healthy, health: Fault::Healthy, grpc: Grpc::Ok }),
+        switches: Mutex::new(Switches {
+            fault: Fault::Healthy,
+            health: Fault::Healthy,
+            grpc: Grpc::Ok,
+            headers: HeaderMap::new(),
+        }),
         mode: watch::Sender::new(Mode::Serving),
         is: watch::Sender::new(Mode::Serving),
     });
@@ -180,12 +188,14 @@ async fn visit(state: &Arc<State>, hangup: &Hangup, request: Request<Incoming>) 
     let general = state.switches().fault.clone();
     let own = request.headers().get("x-upstream-fault").and_then(|value| value.to_str().ok()?.parse().ok());
     let fault: Fault = own.unwrap_or(general).at_turn(visit.turn);
-    reply::holding(meet(fault, hangup, state, request).await, visit)
+    let mut response = meet(fault, hangup, state, request).await;
+    response.headers_mut().extend(state.switches().headers.clone());
+    reply::holding(response, visit)
 }
 
 async fn meet(fault: Fault, hangup: &Hangup, state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
     match fault {
-        Fault::Healthy | Fault::Fail { .. } => reply::healthy(state, request).await,
+        Fault::Healthy | Fault::Fail { .. } | Fault::Random { .. } => reply::healthy(state, request).await,
         Fault::Status(status) => reply::failure(status, request).await,
         Fault::Hang | Fault::Refuse => std::future::pending().await,
         Fault::Reset => {
