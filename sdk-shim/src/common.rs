@@ -62,7 +62,13 @@ impl Secret {
     }
 }
 
+/// Compares without telling by its duration where two secrets differ.
+pub fn same_secret(given: &[u8], token: &[u8]) -> bool {
+    given.len() == token.len() && given.iter().zip(token).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
 /// The settings that every plugin has; `docs/configuration.md` says what they are for.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
     /// Which filter chain this entry is in.
@@ -85,6 +91,8 @@ pub struct Common {
     pub allow_degraded: bool,
     /// Mark our own answers so that the hop in front doesn't retry them.
     pub mark_rejections: bool,
+    /// Secrets may stand in the configuration itself.
+    pub insecure_literal: bool,
     /// Who may ask for decisions in response headers.
     pub debug_token: Option<Secret>,
 }
@@ -118,6 +126,7 @@ impl Common {
             headers_stop_iteration: read.bool("headers_stop_iteration", false),
             allow_degraded: read.bool("allow_degraded", false),
             mark_rejections: read.bool("mark_rejections", true),
+            insecure_literal,
             debug_token: read.object("debug_token", |read| read_secret(read, insecure_literal)).flatten(),
         };
         check_upstream_host(read, &common);

@@ -28,6 +28,8 @@ pub struct Capabilities {
     pub pause_response_headers: bool,
     /// Setting a request header makes the proxy choose the route anew.
     pub reroute_by_header: bool,
+    /// Request headers (`x-envoy-max-retries`) steer the proxy's own retries.
+    pub steers_retries: bool,
     /// Request headers say whether a body follows.
     pub tells_end: bool,
     /// `response.flags` says why there was no response.
@@ -51,6 +53,7 @@ pub const ENVOY: Capabilities = Capabilities {
     response_trailers: true,
     pause_response_headers: true,
     reroute_by_header: true,
+    steers_retries: true,
     tells_end: true,
     response_flags: true,
     // CAS is not checked on an absent key, and 0 means unconditional: a number that is never issued inserts only.
@@ -69,6 +72,7 @@ pub const WASMX: Capabilities = Capabilities {
     response_trailers: false,
     pause_response_headers: false,
     reroute_by_header: false,
+    steers_retries: false,
     tells_end: false,
     response_flags: false,
     absent_cas: 0,

@@ -42,7 +42,12 @@ pub struct Named<'a> {
 impl<T> Keys<T> {
     /// The keys of one instance of `plugin`. `meaning` is a hash of the settings that give its counts their meaning.
     pub fn new(plugin: &str, common: &Common, meaning: &str) -> Self {
-        let prefix = format!("holdfast;{plugin};{};{};{meaning}", common.chain.as_str(), common.instance);
+        Self::of_chain(plugin, common.chain.as_str(), common, meaning)
+    }
+
+    /// The same for the entry in another chain, whose cells are to be found by their names.
+    pub fn of_chain(plugin: &str, chain: &str, common: &Common, meaning: &str) -> Self {
+        let prefix = format!("holdfast;{plugin};{chain};{};{meaning}", common.instance);
         Self {
             spec: common.key.clone(),
             registry: Registry::new(format!("{prefix};k"), common.max_keys),

@@ -60,7 +60,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 5] = [
+const MODULES: [Module; 6] = [
     Module { package: "circuit-breaker", features: "live", file: "circuit_breaker.wasm", limit: Some(250) },
     Module {
         package: "circuit-breaker",
@@ -74,6 +74,7 @@ const MODULES: [Module; 5] = [
         file: "test/circuit_breaker_next.wasm",
         limit: None,
     },
+    Module { package: "retry-budget", features: "live", file: "retry_budget.wasm", limit: Some(250) },
     Module { package: "noop", features: "live", file: "test/noop.wasm", limit: None },
     Module { package: "noop", features: "live,host-calls", file: "test/host_calls.wasm", limit: None },
 ];

@@ -9,6 +9,7 @@ use crate::reply;
 use crate::track::Track;
 use core::time::Duration;
 use sdk_shim::cell::CellError;
+use sdk_shim::common::same_secret;
 use sdk_shim::headers::{Headers, is_grpc};
 use sdk_shim::host::{Host, Map, Reply};
 use sdk_shim::overrides::Mode;
@@ -211,11 +212,6 @@ impl Breaker {
         host.set_header(Map::RequestHeaders, &reroute.header, reroute.value.as_bytes());
         true
     }
-}
-
-/// Compares without telling by its duration where two secrets differ.
-fn same_secret(given: &[u8], token: &[u8]) -> bool {
-    given.len() == token.len() && given.iter().zip(token).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 /// Whether a header has exactly one value and it is listed: with two, a client could have put its own in front of a trusted one.

@@ -1,0 +1,319 @@
+//! The upstream entry: it sees every attempt, so it is where the bound is kept.
+//!
+//! A failing answer asks for a grant before it is let go; without one it carries a header by which the router stops, and the client gets the
+//! service's own answer. An attempt that follows no answer (reset, timeout, no connection) asks when it begins, and is answered here where
+//! there is none left: by then there is no answer of the service to keep.
+//!
+//! Hedging begins an attempt while another one is under way. A refusal would be final for a request that may still succeed, so
+//! such an attempt passes, and is owed.
+
+use crate::account::{Account, Answer, cell_name};
+use crate::decide::{self, Cause, left, wait_of};
+use crate::empties::Empties;
+use crate::metrics::UpstreamMetrics;
+use crate::policy::Policy;
+use crate::pushback;
+use crate::tally::Tally;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use sdk_shim::claim::Claim;
+use sdk_shim::entry::Flow;
+use sdk_shim::headers::{is_grpc, number};
+use sdk_shim::host::{Host, Map};
+use sdk_shim::journal::Journal;
+use sdk_shim::keys::{Keys, Named};
+use sdk_shim::meter::Meter;
+use sdk_shim::overrides::Mode;
+use sdk_shim::random::SplitMix64;
+use sdk_shim::refusal::Refusal;
+use sdk_shim::time::Instant;
+use sdk_shim::window::SLOTS;
+use serde_json::Value;
+use std::rc::Rc;
+
+/// By which Envoy's router refuses a retry, whatever the route's policy (unless that names `envoy-ratelimited`).
+pub const VETO: &str = "x-envoy-ratelimited";
+/// Where a route's `rate_limited_retry_back_off` finds how long the service wants to be left alone.
+pub const RETRY_IN: &str = "x-holdfast-retry-in";
+
+/// The upstream entry of one configuration.
+#[derive(Debug)]
+pub struct Upstream {
+    policy: Policy,
+    keys: Keys<Track>,
+    meter: Meter,
+    journal: Journal,
+    empties: Empties,
+    random: RefCell<SplitMix64>,
+    claim: Claim,
+    is_newest: Cell<bool>,
+}
+
+/// One key as this worker sees it.
+#[derive(Debug)]
+pub struct Track {
+    name: String,
+    account: Account,
+    metrics: UpstreamMetrics,
+    /// Attempts have begun while others were under way, as far as anybody could tell: from now on each answer leaves a line.
+    notes_all: Cell<bool>,
+    /// The log was told that the budget is empty.
+    told_empty: Cell<bool>,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub struct Attempt {
+    track: Rc<Track>,
+    /// Which one, from 1. Kept, because hedging raises the property later.
+    nth: u32,
+    /// Its request had a body, so it may be a gRPC call.
+    may_be_grpc: bool,
+    answered: bool,
+}
+
+impl Upstream {
+    /// The entry of a checked policy.
+    pub fn new<H: Host>(host: &H, policy: Policy, configuration: &[u8]) -> Self {
+        let (meter, keys) = (crate::metrics::meter(host, &policy.common, "upstream"), keys(&policy));
+        Self {
+            claim: Claim::lay(host, keys.prefix(), configuration),
+            is_newest: Cell::new(true),
+            keys,
+            meter,
+            journal: Journal::new("retry-budget", "upstream", &policy.common.instance),
+            empties: Empties::new(&policy.common.instance),
+            random: RefCell::new(SplitMix64::new(host.seed())),
+            policy,
+        }
+    }
+
+    /// One slot.
+    pub fn tick_period(&self) -> Duration {
+        period(self.policy.budget.ttl)
+    }
+
+    /// An attempt begins.
+    pub fn begin<H: Host>(&self, host: &H, end: bool) -> (Option<Attempt>, Flow) {
+        if self.policy.common.mode == Mode::Disabled {
+            return (None, Flow::Continue);
+        }
+        let nth = attempts(host).max(1);
+        let track = self.keys.of_request(host, &|key| self.track(host, key));
+        let mut attempt = Attempt { track, nth, may_be_grpc: !end, answered: false };
+        let flow = if nth == 1 {
+            attempt.track.account.count_request(host);
+            Flow::Continue
+        } else {
+            self.retry(host, &attempt)
+        };
+        attempt.answered = matches!(flow, Flow::Reply(_));
+        (Some(attempt), flow)
+    }
+
+    /// An attempt that isn't the first begins.
+    fn retry<H: Host>(&self, host: &H, attempt: &Attempt) -> Flow {
+        let Attempt { track, nth, .. } = attempt;
+        track.metrics.retry(host, &self.meter);
+        let mut tally = Tally::read(host).unwrap_or_default();
+        if tally.covered >= *nth {
+            return Flow::Continue;
+        }
+        tally.covered = *nth;
+        let is_hedge = tally.ended + 1 < *nth;
+        if is_hedge {
+            track.notes_all.set(true);
+        }
+        let now = host.now();
+        tally.slot = match self.ask(host, track, now) {
+            Answer::Granted(slot) => Some(slot),
+            Answer::Refused if is_hedge => {
+                track.account.owe(host);
+                track.metrics.hedged_over_budget(host, &self.meter);
+                None
+            }
+            Answer::Refused if self.enforces(host, track, Cause::Budget, now) => return self.refuse(host, *nth),
+            Answer::Refused => None,
+        };
+        tally.write(host);
+        Flow::Continue
+    }
+
+    fn refuse<H: Host>(&self, host: &H, nth: u32) -> Flow {
+        let grpc = host.header(Map::RequestHeaders, "content-type").is_some_and(|kind| is_grpc(&kind));
+        let refusal = Refusal {
+            plugin: "retry-budget",
+            cause: Cause::Budget.as_str(),
+            title: "The service behind this route fails, and has been retried as often as its budget allows",
+            status: 503,
+            retry_after: decide::retry_after(nth, self.draw()),
+            mark: self.policy.common.mark_rejections,
+        };
+        Flow::Reply(Box::new(refusal.reply(grpc)))
+    }
+
+    /// The service answered an attempt.
+    pub fn answered<H: Host>(&self, host: &H, attempt: &mut Attempt) {
+        if core::mem::replace(&mut attempt.answered, true) {
+            return;
+        }
+        let status = host.header(Map::ResponseHeaders, ":status").and_then(|value| number(&value));
+        let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+        let may_be_grpc = attempt.may_be_grpc && status == 200;
+        let grpc = if may_be_grpc { grpc_status(host) } else { None };
+        let is_retried = self.policy.retry_on.holds(status, grpc);
+        let is_well = (100..400).contains(&status) && grpc.unwrap_or(0) == 0;
+        if is_well && !is_retried && !attempt.track.notes_all.get() {
+            return;
+        }
+        let mut tally = Tally::read(host).unwrap_or_default();
+        tally.ended = tally.ended.max(attempt.nth);
+        if is_retried {
+            self.judge(host, attempt, &mut tally);
+        }
+        tally.write(host);
+    }
+
+    /// An answer that the router would retry.
+    fn judge<H: Host>(&self, host: &H, attempt: &Attempt, tally: &mut Tally) {
+        let (track, now) = (&attempt.track, host.now());
+        let header = |name| host.header(Map::ResponseHeaders, name);
+        let asked = pushback::of(header("retry-after").as_deref(), header("grpc-retry-pushback-ms").as_deref(), now);
+        let Some(wait) = wait_of(asked, self.policy.max_pushback) else {
+            return self.veto(host, attempt, Cause::Pushback, tally, now);
+        };
+        if tally.covered > attempt.nth {
+            // The next attempt is under way already.
+            return;
+        }
+        match self.ask(host, track, now) {
+            Answer::Granted(slot) => {
+                (tally.covered, tally.slot) = (attempt.nth + 1, Some(slot));
+                if wait > 0 && self.mode(track, now) != Mode::DryRun {
+                    host.set_header(Map::ResponseHeaders, RETRY_IN, wait.to_string().as_bytes());
+                    tally.marked = true;
+                }
+            }
+            Answer::Refused => self.veto(host, attempt, Cause::Budget, tally, now),
+        }
+    }
+
+    fn veto<H: Host>(&self, host: &H, attempt: &Attempt, cause: Cause, tally: &mut Tally, now: Instant) {
+        if self.enforces(host, &attempt.track, cause, now) {
+            host.set_header(Map::ResponseHeaders, VETO, b"true");
+            tally.marked = true;
+        } else {
+            // It is let go all the same, and the attempt that follows need not ask again.
+            (tally.covered, tally.slot) = (tally.covered.max(attempt.nth + 1), None);
+        }
+    }
+
+    /// An attempt is over. Without an answer, the next one will want to know that it doesn't hedge.
+    pub fn end<H: Host>(&self, host: &H, attempt: &Attempt) {
+        if !attempt.answered {
+            let tally = Tally::read(host).unwrap_or_default();
+            Tally { ended: tally.ended.max(attempt.nth), ..tally }.write(host);
+        }
+    }
+
+    /// Asks for a retry, and lets everybody know whether there are any left.
+    fn ask<H: Host>(&self, host: &H, track: &Track, now: Instant) -> Answer {
+        let answer = track.account.ask(host, &self.policy.budget, now, self.policy.common.state_refresh);
+        let answer = answer.unwrap_or_else(|error| {
+            track.metrics.store_error(host, &self.meter);
+            let fields = [("key", Value::from(track.name.as_str())), ("error", Value::from(error.to_string()))];
+            self.journal.note(host, log::Level::Error, "state_unavailable", &fields);
+            Answer::Refused
+        });
+        self.show_left(host, track, answer == Answer::Refused, now);
+        answer
+    }
+
+    /// Lists the key among the empty ones or takes it off, and tells the log once.
+    fn show_left<H: Host>(&self, host: &H, track: &Track, empty: bool, now: Instant) {
+        if self.mode(track, now) == Mode::Enforce && self.is_newest.get() {
+            self.empties.note(host, &track.name, empty);
+        }
+        if track.told_empty.replace(empty) != empty {
+            let window = track.account.window(host);
+            let fields = [
+                ("key", Value::from(track.name.as_str())),
+                ("requests", Value::from(window.requests)),
+                ("retries", Value::from(window.retries)),
+            ];
+            self.journal.note(host, log::Level::Warn, if empty { "empty" } else { "refilled" }, &fields);
+        }
+    }
+
+    /// Counts a refusal; whether it is acted on.
+    fn enforces<H: Host>(&self, host: &H, track: &Track, cause: Cause, now: Instant) -> bool {
+        let enforced = self.mode(track, now) == Mode::Enforce && self.policy.common.enforce_ratio.takes(self.draw());
+        track.metrics.refused(host, &self.meter, cause, enforced);
+        enforced
+    }
+
+    fn mode(&self, track: &Track, now: Instant) -> Mode {
+        track.account.override_mode(now).unwrap_or(self.policy.common.mode)
+    }
+
+    /// Slots begin, gauges move, and what has something left again is taken off the list.
+    pub fn tick<H: Host>(&self, host: &H) {
+        if self.policy.common.mode == Mode::Disabled {
+            return;
+        }
+        let now = host.now();
+        self.keys.learn(host, &|key| self.track(host, key));
+        self.is_newest.set(self.claim.is_newest(host));
+        self.empties.refresh(host, now, Duration::ZERO);
+        for track in self.keys.some() {
+            self.tend(host, &track, now);
+        }
+    }
+
+    fn tend<H: Host>(&self, host: &H, track: &Track, now: Instant) {
+        if track.account.tick(host, now).is_err() {
+            return track.metrics.store_error(host, &self.meter);
+        }
+        let window = track.account.window(host);
+        let left = if track.account.slots().is_frozen() { 0 } else { left(&self.policy.budget, &window) };
+        track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
+        if left > 0 && (self.empties.holds(&track.name) || track.told_empty.get()) {
+            self.show_left(host, track, false, now);
+        }
+    }
+
+    fn track<H: Host>(&self, host: &H, key: Named<'_>) -> Track {
+        let account = Account::open(host, &self.meter, "", key.name, cell_name(key.prefix, key.name));
+        // The first slot begins before the first request is counted.
+        let first = account.refresh(host, host.now(), Duration::ZERO);
+        let metrics = UpstreamMetrics::new(host, &self.meter, key.name, &self.policy.budget);
+        if first.is_err() {
+            metrics.store_error(host, &self.meter);
+        }
+        Track { name: key.name.to_owned(), account, metrics, notes_all: Cell::new(false), told_empty: Cell::new(false) }
+    }
+
+    fn draw(&self) -> u64 {
+        self.random.borrow_mut().draw()
+    }
+}
+
+/// The keys of the upstream entry's instance; the downstream entry finds its cells by the same names.
+pub fn keys<T>(policy: &Policy) -> Keys<T> {
+    Keys::of_chain("retry-budget", "upstream", &policy.common, &policy.meaning())
+}
+
+/// Slots per ttl.
+pub fn period(ttl: Duration) -> Duration {
+    ttl / u32::try_from(SLOTS).unwrap_or(10)
+}
+
+/// How many attempts this request has had so far.
+pub fn attempts<H: Host>(host: &H) -> u32 {
+    let bytes = host.property(&["upstream", "request_attempt_count"]).unwrap_or_default();
+    bytes.first_chunk::<8>().and_then(|count| u32::try_from(u64::from_le_bytes(*count)).ok()).unwrap_or(0)
+}
+
+fn grpc_status<H: Host>(host: &H) -> Option<u32> {
+    host.header(Map::ResponseHeaders, "grpc-status").and_then(|value| number(&value))
+}
