@@ -90,7 +90,9 @@ impl Account {
             return Ok(Answer::Refused);
         }
         self.granted.add(host);
-        if keeps(budget, &self.window_of(self.totals(host))) {
+        let totals = self.totals(host);
+        self.last.set(totals);
+        if keeps(budget, &self.window_of(totals)) {
             return Ok(Answer::Granted(self.slots.borrow().number));
         }
         self.returned.add(host);
@@ -102,6 +104,7 @@ impl Account {
         let totals = self.totals(host);
         let went_back = self.went_back(totals);
         if self.read_at.get().is_some() && !went_back && self.slots.borrow().is_idle(totals) {
+            self.ticked.set(Some(self.slots.borrow().number));
             return Ok(());
         }
         self.refresh(host, now, Duration::ZERO)?;

@@ -180,6 +180,8 @@ impl Downstream {
         side.metrics.steered(host, &self.meter, cause, enforced);
         if enforced {
             host.set_header(Map::RequestHeaders, NO_RETRIES.0, NO_RETRIES.1);
+            // Its answers need no grants, which nobody would use.
+            Tally { steered: true, ..Tally::default() }.write(host);
         }
     }
 

@@ -18,11 +18,13 @@ pub struct Tally {
     pub ended: u32,
     /// The upstream entry put headers on an answer that are not for the client.
     pub marked: bool,
+    /// The downstream entry told the router not to retry this request.
+    pub steered: bool,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { covered: 1, slot: None, ended: 0, marked: false }
+        Self { covered: 1, slot: None, ended: 0, marked: false, steered: false }
     }
 }
 
@@ -41,7 +43,7 @@ impl Tally {
 
     fn line(self) -> String {
         let slot = self.slot.map_or(0, |slot| slot.saturating_add(1));
-        format!("{},{},{},{slot}", self.covered, self.ended, u8::from(self.marked))
+        format!("{},{},{slot},{},{}", self.covered, self.ended, u8::from(self.marked), u8::from(self.steered))
     }
 
     /// What can't be read is nothing.
@@ -49,9 +51,15 @@ impl Tally {
         let text = core::str::from_utf8(line).unwrap_or_default();
         let mut numbers = text.split(',').map(|number| number.parse::<u64>().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
-        let (covered, ended, marked, slot) = (next(), next(), next(), next());
+        let [covered, ended, slot, marked, steered] = [(); 5].map(|()| next());
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        Self { covered: small(covered).max(1), ended: small(ended), marked: marked > 0, slot: slot.checked_sub(1) }
+        Self {
+            covered: small(covered).max(1),
+            ended: small(ended),
+            slot: slot.checked_sub(1),
+            marked: marked > 0,
+            steered: steered > 0,
+        }
     }
 }
 
@@ -61,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_nonsense_is_nothing() {
-        for slot in [None, Some(0), Some(7)] {
-            let tally = Tally { covered: 3, ended: 2, marked: true, slot };
+        for (slot, marked, steered) in [(None, true, false), (Some(0), false, true), (Some(7), false, false)] {
+            let tally = Tally { covered: 3, ended: 2, slot, marked, steered };
             assert_eq!(Tally::parse(tally.line().as_bytes()), tally);
         }
         for nonsense in [&b""[..], b"x", b"\xFF", b",,,", b"-1"] {

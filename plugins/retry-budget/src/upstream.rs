@@ -57,8 +57,8 @@ pub struct Track {
     metrics: UpstreamMetrics,
     /// Attempts have begun while others were under way, as far as anybody could tell: from now on each answer leaves a line.
     notes_all: Cell<bool>,
-    /// The log was told that the budget is empty.
-    told_empty: Cell<bool>,
+    /// Ticks since a retry was refused; `None` where the log was told that there are enough again.
+    ticks_since_refusal: Cell<Option<u64>>,
 }
 
 /// An attempt under way.
@@ -168,7 +168,7 @@ impl Upstream {
         }
         let mut tally = Tally::read(host).unwrap_or_default();
         tally.ended = tally.ended.max(attempt.nth);
-        if is_retried {
+        if is_retried && !tally.steered {
             self.judge(host, attempt, &mut tally);
         }
         tally.write(host);
@@ -216,7 +216,7 @@ impl Upstream {
         }
     }
 
-    /// Asks for a retry, and lets everybody know whether there are any left.
+    /// Asks for a retry; if there is none left, everybody shall know.
     fn ask<H: Host>(&self, host: &H, track: &Track, now: Instant) -> Answer {
         let answer = track.account.ask(host, &self.policy.budget, now, self.policy.common.state_refresh);
         let answer = answer.unwrap_or_else(|error| {
@@ -225,24 +225,30 @@ impl Upstream {
             self.journal.note(host, log::Level::Error, "state_unavailable", &fields);
             Answer::Refused
         });
-        self.show_left(host, track, answer == Answer::Refused, now);
+        if answer == Answer::Refused {
+            self.ran_out(host, track, now);
+        }
         answer
     }
 
-    /// Lists the key among the empty ones or takes it off, and tells the log once.
-    fn show_left<H: Host>(&self, host: &H, track: &Track, empty: bool, now: Instant) {
+    fn ran_out<H: Host>(&self, host: &H, track: &Track, now: Instant) {
         if self.mode(track, now) == Mode::Enforce && self.is_newest.get() {
-            self.empties.note(host, &track.name, empty);
+            self.empties.note(host, &track.name, true);
         }
-        if track.told_empty.replace(empty) != empty {
-            let window = track.account.window(host);
-            let fields = [
-                ("key", Value::from(track.name.as_str())),
-                ("requests", Value::from(window.requests)),
-                ("retries", Value::from(window.retries)),
-            ];
-            self.journal.note(host, log::Level::Warn, if empty { "empty" } else { "refilled" }, &fields);
+        if track.ticks_since_refusal.replace(Some(0)).is_none() {
+            self.tell(host, track, "empty");
         }
+    }
+
+    /// A budget that keeps running out is told once; that it is over, when none was refused for a whole ttl.
+    fn tell<H: Host>(&self, host: &H, track: &Track, event: &str) {
+        let window = track.account.window(host);
+        let fields = [
+            ("key", Value::from(track.name.as_str())),
+            ("requests", Value::from(window.requests)),
+            ("retries", Value::from(window.retries)),
+        ];
+        self.journal.note(host, log::Level::Warn, event, &fields);
     }
 
     /// Counts a refusal; whether it is acted on.
@@ -277,8 +283,13 @@ impl Upstream {
         let window = track.account.window(host);
         let left = if track.account.slots().is_frozen() { 0 } else { left(&self.policy.budget, &window) };
         track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
-        if left > 0 && (self.empties.holds(&track.name) || track.told_empty.get()) {
-            self.show_left(host, track, false, now);
+        if left > 0 {
+            self.empties.note(host, &track.name, false);
+        }
+        let ticks = track.ticks_since_refusal.get().map(|ticks| ticks + 1);
+        track.ticks_since_refusal.set(ticks.filter(|ticks| *ticks <= SLOTS));
+        if ticks.is_some_and(|ticks| ticks > SLOTS) {
+            self.tell(host, track, "refilled");
         }
     }
 
@@ -290,7 +301,13 @@ impl Upstream {
         if first.is_err() {
             metrics.store_error(host, &self.meter);
         }
-        Track { name: key.name.to_owned(), account, metrics, notes_all: Cell::new(false), told_empty: Cell::new(false) }
+        Track {
+            name: key.name.to_owned(),
+            account,
+            metrics,
+            notes_all: Cell::new(false),
+            ticks_since_refusal: Cell::new(None),
+        }
     }
 
     fn draw(&self) -> u64 {

@@ -1,0 +1,9 @@
+//! The whole plugin on the fake host: both chains, several workers, both flavors.
+
+mod answers;
+mod clients;
+mod costs;
+mod gaps;
+mod hosts;
+mod steering;
+mod support;
