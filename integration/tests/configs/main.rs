@@ -15,7 +15,8 @@ use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 4] = ["active-active.yaml", "minimal.yaml", "reroute.yaml", "upstream-chain.yaml"];
+const BOOTSTRAPS: [&str; 5] =
+    ["active-active.yaml", "minimal.yaml", "reroute.yaml", "retry-budget.yaml", "upstream-chain.yaml"];
 const PARTS: [&str; 4] =
     ["active-active-breaker.yaml", "active-active-eu.yaml", "active-active-us.yaml", "stats-tags.yaml"];
 
@@ -99,6 +100,30 @@ fn reroute_moves_those_who_may_move_and_refuses_the_rest() -> TestResult {
     assert_eq!((stays.status, stays.rejected_by()), (503, Some("circuit-breaker; cause=open")));
     assert!(stays.header("retry-after").is_some());
     Ok(())
+}
+
+// --- retry-budget.yaml ---
+
+#[test]
+fn retry_budget_bounds_what_the_route_may_retry_and_the_access_log_tells() -> TestResult {
+    let service = Upstream::start("service")?;
+    let config = Shipped::read("retry-budget.yaml", &[(8081, service.port())])?.config;
+    let envoy = Envoy::start(&patch(config, from_yaml(&shipped::text("stats-tags.yaml")?)?))?;
+    let edge = envoy.port("edge")?;
+    service.set(Fault::Status(503));
+    let reply = client::get(edge, "/", &[])?;
+    assert_eq!((reply.status, reply.header("x-envoy-attempt-count")), (503, Some("4")), "the floor's ten let it");
+    for _ in 0..60 {
+        assert_eq!(client::get(edge, "/", &[])?.rejected_by(), None, "every answer is the service's own");
+    }
+    // 61 requests have 12, the floor 10, and a slot may end in between.
+    ensure!((61..=61 + 24).contains(&service.hits()), "{} attempts", service.hits());
+    eventually("it is counted", SOON, || {
+        let page = envoy.prometheus()?;
+        let labels = [("key", "service"), ("chain", "upstream"), ("cause", "budget")];
+        Ok::<_, anyhow::Error>(page.sum("holdfast_retry_budget_refused_total", &labels) > 0.0)
+    })?;
+    eventually("the access log tells", SOON, || Ok::<_, anyhow::Error>(envoy.log().contains("budget=1,1,0,1,0")))
 }
 
 // --- upstream-chain.yaml ---

@@ -48,13 +48,14 @@ pub const fn keeps(budget: &Budget, window: &Window) -> bool {
 
 /// Whether there is room for one retry more.
 pub const fn has_room(budget: &Budget, window: &Window) -> bool {
-    keeps(budget, &Window { retries: window.retries.saturating_add(1), ..*window })
+    left(budget, window) > 0
 }
 
 /// How many more retries there is room for.
-#[allow(clippy::cast_possible_truncation, reason = "a share of a u64 is no larger than it, and the floor is bounded")]
+#[allow(clippy::cast_possible_truncation, reason = "cut to what fits")]
 pub const fn left(budget: &Budget, window: &Window) -> u64 {
-    ((budget.allowance_ppm(window.requests) / PPM as u128) as u64).saturating_sub(window.retries)
+    let left = (budget.allowance_ppm(window.requests) / PPM as u128).saturating_sub(window.retries as u128);
+    if left > u64::MAX as u128 { u64::MAX } else { left as u64 }
 }
 
 /// Whole seconds after which a client whose `nth` try (from 1) was refused may ask again: full jitter, exponential, from 1 s to

@@ -1,7 +1,7 @@
 //! The files of `envoy-configs/` as a user would install them, only on free ports and with the module that was just built.
 //!
 //! They name one folder, `/etc/holdfast`. Here every file that they take from there becomes a temporary one that can be
-//! replaced under traffic, and the module's path becomes the built one; nothing else is touched.
+//! replaced under traffic, and a module's path becomes the built one; nothing else is touched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use integration::{TestResult, XdsFile};
 use serde_json::{Value, json};
 
 const INSTALLED: &str = "/etc/holdfast/";
-const MODULE: &str = "/etc/holdfast/circuit_breaker.wasm";
+/// Below it, the modules.
+const MODULES: [&str; 2] = ["circuit_breaker.wasm", "retry_budget.wasm"];
 /// Where a filter's ECDS resource keeps the plugin's configuration.
 const CONFIGURATION: &str = "/typed_config/config/configuration/value";
 
@@ -116,23 +117,25 @@ impl Shipped {
 
 /// A shipped file with the built module and these ports in it.
 fn installed(name: &str, ports: &[(u16, u16)]) -> TestResult<Value> {
-    let module = wasm::modules()?.join("circuit_breaker.wasm");
-    ensure!(module.is_file(), "{} is missing: run `cargo xtask build`", module.display());
+    let folder = wasm::modules()?;
+    let missing = MODULES.iter().map(|module| folder.join(module)).find(|module| !module.is_file());
+    ensure!(missing.is_none(), "{} is missing: run `cargo xtask build`", missing.unwrap_or_default().display());
     let mut value = from_yaml(&text(name)?).with_context(|| name.to_owned())?;
-    substitute(&mut value, &json!(module), ports);
+    substitute(&mut value, &folder, ports);
     Ok(value)
 }
 
-fn substitute(value: &mut Value, module: &Value, ports: &[(u16, u16)]) {
-    if value.as_str() == Some(MODULE) {
-        *value = module.clone();
+fn substitute(value: &mut Value, folder: &Path, ports: &[(u16, u16)]) {
+    let module = value.as_str().and_then(|path| path.strip_prefix(INSTALLED)).filter(|name| MODULES.contains(name));
+    if let Some(name) = module {
+        *value = json!(folder.join(name));
     }
     if let Some(port) = value.get_mut("port_value") {
         let new = ports.iter().find(|(shipped, _)| *port == json!(shipped));
         *port = new.map_or(port.clone(), |(_, new)| json!(new));
     }
     for child in children(value) {
-        substitute(child, module, ports);
+        substitute(child, folder, ports);
     }
 }
 
