@@ -2,7 +2,7 @@
 
 use crate::config::{Bounds, Faults, Reader};
 use crate::flavor::Capabilities;
-use crate::host::Host;
+use crate::host::{Host, Map};
 use crate::key::{KeySpec, Part, has_separator};
 use crate::overrides::Mode;
 use crate::ratio::Ratio;
@@ -60,6 +60,26 @@ impl Secret {
             },
         }
     }
+}
+
+/// The request header that asks for decisions.
+const DEBUG: &str = "x-holdfast-debug";
+/// Filter state that tells the plugins behind the first one that whoever asks may.
+const MAY_DEBUG: &[&str] = &["holdfast.debug"];
+
+/// Whether the request asks for decisions, with the right token. The token goes no further than the first plugin that has one; it leaves word for
+/// the others in filter state, which no client can set.
+pub fn asks_for_decisions<H: Host>(host: &H, token: Option<&[u8]>) -> bool {
+    let Some(token) = token else { return false };
+    let Some(given) = host.header(Map::RequestHeaders, DEBUG) else {
+        return host.property(MAY_DEBUG).is_some_and(|word| word == b"1");
+    };
+    host.remove_header(Map::RequestHeaders, DEBUG);
+    let may = same_secret(&given, token);
+    if may {
+        host.set_property(MAY_DEBUG, b"1");
+    }
+    may
 }
 
 /// Compares without telling by its duration where two secrets differ.

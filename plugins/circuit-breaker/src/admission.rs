@@ -9,15 +9,13 @@ use crate::reply;
 use crate::track::Track;
 use core::time::Duration;
 use sdk_shim::cell::CellError;
-use sdk_shim::common::same_secret;
+use sdk_shim::common::asks_for_decisions;
 use sdk_shim::headers::{Headers, is_grpc};
 use sdk_shim::host::{Host, Map, Reply};
 use sdk_shim::overrides::Mode;
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
-/// The request header that asks for the decision.
-const DEBUG: &str = "x-holdfast-debug";
 /// The response header that tells it.
 pub const DEBUG_ANSWER: &str = "x-holdfast-debug-circuit-breaker";
 /// Filter state that marks a probe's request: chain, instance and key.
@@ -43,7 +41,7 @@ impl Breaker {
             return Outlook::Pass;
         }
         let spoofed = self.strip_spoofed(host);
-        let debug = self.takes_debug(host);
+        let debug = asks_for_decisions(host, self.debug_token.as_deref());
         let (track, now) = (self.keys.of_request(host, &|key| self.track(host, key)), host.now());
         if spoofed {
             return self.distrust(host, &track, now);
@@ -108,14 +106,6 @@ impl Breaker {
             return Admission::Refuse { cause: Cause::Throttle, wait: Duration::ZERO };
         }
         admission
-    }
-
-    /// Whether the request asks for the decision with the right token, which goes no further than here.
-    fn takes_debug<H: Host>(&self, host: &H) -> bool {
-        let Some(token) = &self.debug_token else { return false };
-        let Some(given) = host.header(Map::RequestHeaders, DEBUG) else { return false };
-        host.remove_header(Map::RequestHeaders, DEBUG);
-        same_secret(&given, token)
     }
 
     /// A client that sends our re-route header itself would choose the way around an open breaker. It is taken away, by which

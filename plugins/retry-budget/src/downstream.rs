@@ -15,6 +15,7 @@ use crate::upstream::{self, RETRY_IN, VETO, period};
 use core::cell::RefCell;
 use core::time::Duration;
 use sdk_shim::cell;
+use sdk_shim::common::asks_for_decisions;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::is_grpc;
@@ -33,6 +34,8 @@ use std::rc::Rc;
 const NO_RETRIES: (&str, &[u8]) = ("x-envoy-max-retries", b"0");
 /// By which a client says that its request may be repeated.
 const IDEMPOTENCY_KEYS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+/// The response header that tells the decision.
+const DEBUG_ANSWER: &str = "x-holdfast-debug-retry-budget";
 /// gRPC's word for "never again" (proposal A6).
 const NEVER: (&str, &str) = ("grpc-retry-pushback-ms", "-1");
 
@@ -49,6 +52,7 @@ pub struct Downstream {
     empties: Empties,
     random: RefCell<SplitMix64>,
     proof: Option<Vec<u8>>,
+    debug_token: Option<Vec<u8>>,
 }
 
 /// One key as this worker sees it.
@@ -68,6 +72,18 @@ pub struct Request {
     answered: bool,
     /// What the attempts had left by then.
     tally: Option<Tally>,
+    /// Whoever asked shows that he may see the decision.
+    debug: bool,
+    /// Why it isn't retried.
+    steered: Option<Cause>,
+}
+
+impl Request {
+    fn describe(&self) -> String {
+        let steered = self.steered.map_or("no", Cause::as_str);
+        let tally = self.tally.unwrap_or_default();
+        format!("no_retries={steered}; covered={}; vetoed_or_delayed={}", tally.covered, tally.marked)
+    }
 }
 
 impl Downstream {
@@ -76,7 +92,9 @@ impl Downstream {
         let common = &policy.common;
         let proof = policy.client_retries.as_ref().and_then(|clients| clients.trusted_proof.as_ref());
         let proof = proof.map(|proof| proof.token.resolve(host, "$.client_retries.trusted_proof.token")).transpose()?;
+        let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
         Ok(Self {
+            debug_token,
             keys: Keys::new("retry-budget", common, &policy.meaning()),
             upstream_prefix: upstream::keys::<()>(&policy).prefix().to_owned(),
             meter: crate::metrics::meter(host, common, "downstream"),
@@ -99,19 +117,16 @@ impl Downstream {
         if self.policy.common.mode == Mode::Disabled {
             return (None, Flow::Continue);
         }
-        let now = host.now();
+        let (now, debug) = (host.now(), asks_for_decisions(host, self.debug_token.as_deref()));
         let client = match &self.policy.client_retries {
             None => Ok(false),
             Some(clients) => self.admit(host, clients, now),
         };
-        let flow = match client {
-            Err(refusal) => refusal,
-            Ok(is_retry) => {
-                self.steer(host, is_retry, now);
-                Flow::Continue
-            }
+        let (steered, flow) = match client {
+            Err(refusal) => (None, refusal),
+            Ok(is_retry) => (self.steer(host, is_retry, now), Flow::Continue),
         };
-        (Some(Request::default()), flow)
+        (Some(Request { debug, steered, ..Request::default() }), flow)
     }
 
     /// Counts a first try, or asks for a client's retry; gives whether it is one.
@@ -159,10 +174,10 @@ impl Downstream {
         Some(Flow::Reply(Box::new(reply)))
     }
 
-    /// Keeps the router from retrying this request, where there is a reason to.
-    fn steer<H: Host>(&self, host: &H, is_client_retry: bool, now: Instant) {
+    /// Keeps the router from retrying this request, where there is a reason to; gives that.
+    fn steer<H: Host>(&self, host: &H, is_client_retry: bool, now: Instant) -> Option<Cause> {
         if !host.capabilities().steers_retries {
-            return;
+            return None;
         }
         let cause = if is_client_retry {
             Cause::ClientRetry
@@ -173,7 +188,7 @@ impl Downstream {
         {
             Cause::Budget
         } else {
-            return;
+            return None;
         };
         let side = self.side(host);
         let enforced = self.enforces(&side, now);
@@ -183,6 +198,7 @@ impl Downstream {
             // Its answers need no grants, which nobody would use.
             Tally { steered: true, ..Tally::default() }.write(host);
         }
+        Some(cause)
     }
 
     /// Whether the method isn't idempotent (RFC 9110, 9.2.2), and nothing else allows a retry.
@@ -208,6 +224,9 @@ impl Downstream {
         if request.tally.is_some_and(|tally| tally.marked) {
             host.remove_header(Map::ResponseHeaders, VETO);
             host.remove_header(Map::ResponseHeaders, RETRY_IN);
+        }
+        if request.debug {
+            host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, request.describe().as_bytes());
         }
     }
 

@@ -137,6 +137,28 @@ fn a_grant_comes_back_in_its_slot_or_not_at_all() {
 }
 
 #[test]
+fn whoever_may_ask_is_told_and_the_token_goes_no_further() {
+    let proxy = envoy();
+    let config = r#"{"insecure_literal": true, "debug_token": {"literal": "s3cret"}}"#;
+    let plugin = worker(&proxy, config);
+    let answer = |more: &[(&'static str, &'static str)]| {
+        let headers: Vec<(&str, &str)> = POST.iter().copied().chain(more.iter().copied()).collect();
+        let mut call = plugin.request(headers.as_slice());
+        assert_eq!(call.request_header("x-holdfast-debug"), None);
+        call.respond(&[(":status", "200")], true);
+        let told = call.response_header("x-holdfast-debug-retry-budget");
+        call.finish();
+        told
+    };
+    assert_eq!(
+        answer(&[("x-holdfast-debug", "s3cret")]).as_deref(),
+        Some("no_retries=unsafe; covered=1; vetoed_or_delayed=false")
+    );
+    assert_eq!(answer(&[("x-holdfast-debug", "guess")]), None);
+    assert_eq!(answer(&[]), None);
+}
+
+#[test]
 fn a_dry_run_steers_nobody() {
     let proxy = envoy();
     let plugin = worker(&proxy, r#"{"mode": "dry_run"}"#);
