@@ -102,7 +102,7 @@ impl Upstream {
         let track = self.keys.of_request(host, &|key| self.track(host, key));
         let mut attempt = Attempt { track, nth, may_be_grpc: !end, answered: false };
         let flow = if nth == 1 {
-            attempt.track.account.count_request(host);
+            self.first(host, &attempt.track);
             Flow::Continue
         } else {
             self.retry(host, &attempt)
@@ -111,12 +111,22 @@ impl Upstream {
         (Some(attempt), flow)
     }
 
+    /// A request begins, which may make room for a retry.
+    fn first<H: Host>(&self, host: &H, track: &Track) {
+        track.account.count_request(host);
+        if self.empties.holds(&track.name) && self.left(host, track) > 0 {
+            self.empties.note(host, &track.name, false);
+        }
+    }
+
     /// An attempt that isn't the first begins.
     fn retry<H: Host>(&self, host: &H, attempt: &Attempt) -> Flow {
         let Attempt { track, nth, .. } = attempt;
         track.metrics.retry(host, &self.meter);
-        let mut tally = Tally::read(host).unwrap_or_default();
+        // What stood on the answer before went with it.
+        let mut tally = Tally { marked: false, ..Tally::read(host).unwrap_or_default() };
         if tally.covered >= *nth {
+            tally.write(host);
             return Flow::Continue;
         }
         tally.covered = *nth;
@@ -132,7 +142,10 @@ impl Upstream {
                 track.metrics.hedged_over_budget(host, &self.meter);
                 None
             }
-            Answer::Refused if self.enforces(host, track, Cause::Budget, now) => return self.refuse(host, *nth),
+            Answer::Refused if self.enforces(host, track, Cause::Budget, now) => {
+                tally.write(host);
+                return self.refuse(host, *nth);
+            }
             Answer::Refused => None,
         };
         tally.write(host);
@@ -163,12 +176,13 @@ impl Upstream {
         let grpc = if may_be_grpc { grpc_status(host) } else { None };
         let is_retried = self.policy.retry_on.holds(status, grpc);
         let is_well = (100..400).contains(&status) && grpc.unwrap_or(0) == 0;
-        if is_well && !is_retried && !attempt.track.notes_all.get() {
+        if is_well && !is_retried && attempt.nth == 1 && !attempt.track.notes_all.get() {
             return;
         }
         let mut tally = Tally::read(host).unwrap_or_default();
         tally.ended = tally.ended.max(attempt.nth);
-        if is_retried && !tally.steered {
+        // An answer that says itself that it must not be retried needs nothing from us, and keeps what it says.
+        if is_retried && !tally.steered && host.header(Map::ResponseHeaders, VETO).is_none() {
             self.judge(host, attempt, &mut tally);
         }
         tally.write(host);
@@ -280,8 +294,7 @@ impl Upstream {
         if track.account.tick(host, now).is_err() {
             return track.metrics.store_error(host, &self.meter);
         }
-        let window = track.account.window(host);
-        let left = if track.account.slots().is_frozen() { 0 } else { left(&self.policy.budget, &window) };
+        let (window, left) = (track.account.window(host), self.left(host, track));
         track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
         if left > 0 {
             self.empties.note(host, &track.name, false);
@@ -291,6 +304,10 @@ impl Upstream {
         if ticks.is_some_and(|ticks| ticks > SLOTS) {
             self.tell(host, track, "refilled");
         }
+    }
+
+    fn left<H: Host>(&self, host: &H, track: &Track) -> u64 {
+        if track.account.slots().is_frozen() { 0 } else { left(&self.policy.budget, &track.account.window(host)) }
     }
 
     fn track<H: Host>(&self, host: &H, key: Named<'_>) -> Track {

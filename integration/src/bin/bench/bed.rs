@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use integration::config::{bootstrap, cluster, direct, listener, route, route_at, unnamed};
+use integration::config::{bootstrap, cluster, direct, listener, route, route_at, unnamed, upstream_filters};
 use integration::{Envoy, client};
 use serde_json::Value;
 
@@ -31,21 +31,25 @@ pub(crate) struct Stand<'a> {
 impl<'a> Bed<'a> {
     /// Every listener answers by itself, except for `/fail`.
     pub(crate) fn direct(subjects: &'a [Subject], service: u16) -> Result<Self> {
-        Self::start(subjects, &direct("all", "/", 200, "ok\n"), service)
+        Self::start(subjects, |_| direct("all", "/", 200, "ok\n"), service)
     }
 
     /// Every listener asks the service.
     pub(crate) fn proxied(subjects: &'a [Subject], service: u16) -> Result<Self> {
-        Self::start(subjects, &route("all", "service"), service)
+        Self::start(subjects, |n| route("all", &cluster_of(subjects, n)), service)
     }
 
-    fn start(subjects: &'a [Subject], all: &Value, service: u16) -> Result<Self> {
+    fn start(subjects: &'a [Subject], all: impl Fn(usize) -> Value, service: u16) -> Result<Self> {
         let listener_of = |(n, subject): (usize, &Subject)| {
-            let all = if subject.route_is_named { all.clone() } else { unnamed(all.clone()) };
+            let all = if subject.route_is_named { all(n) } else { unnamed(all(n)) };
             listener(&id(n), &subject.filters, &[route_at("fail", "/fail", "service"), all])
         };
         let listeners: Vec<Value> = subjects.iter().enumerate().map(listener_of).collect();
-        let envoy = envoy(&bootstrap(&listeners, &[cluster("service", &[service])]))?;
+        let own = subjects.iter().enumerate().filter(|(_, subject)| !subject.upstream.is_empty());
+        let own =
+            own.map(|(n, subject)| upstream_filters(cluster(&cluster_of(subjects, n), &[service]), &subject.upstream));
+        let clusters: Vec<Value> = own.chain([cluster("service", &[service])]).collect();
+        let envoy = envoy(&bootstrap(&listeners, &clusters))?;
         let ports = envoy.ports()?;
         let stand_of = |(n, subject): (usize, &'a Subject)| {
             let port = ports.iter().find(|(name, _)| *name == id(n)).map(|(_, port)| *port);
@@ -65,6 +69,11 @@ impl<'a> Bed<'a> {
         }
         Ok(())
     }
+}
+
+/// A subject with filters in the upstream chain has a cluster of its own.
+fn cluster_of(subjects: &[Subject], n: usize) -> String {
+    if subjects[n].upstream.is_empty() { "service".into() } else { format!("service{n}") }
 }
 
 /// A second Envoy that answers for the service, and its port.

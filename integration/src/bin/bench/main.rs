@@ -59,7 +59,7 @@ fn run() -> Result<ExitCode> {
         print!("{}", report::table(table));
     }
     drop(service);
-    let verdicts = verdict::all(&direct);
+    let verdicts = verdict::all(&direct, proxied.as_ref());
     print!("{}", report::verdicts(&verdicts));
     println!("\n{} s in all", began.elapsed().as_secs());
     if let Some(file) = &args.json {

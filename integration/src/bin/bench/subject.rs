@@ -31,6 +31,12 @@ pub(crate) enum Role {
     ManyKeys,
     /// The same logic in Lua.
     Lua,
+    /// The retry budget's downstream entry.
+    BudgetDownstream,
+    /// The floor of every filter in the upstream chain.
+    UpstreamNoop,
+    /// The retry budget's upstream entry.
+    BudgetUpstream,
     /// Shown only.
     Other,
 }
@@ -50,6 +56,8 @@ pub(crate) struct Subject {
     pub(crate) role: Role,
     pub(crate) name: String,
     pub(crate) filters: Vec<Value>,
+    /// Filters of the cluster's chain, where there are any.
+    pub(crate) upstream: Vec<Value>,
     pub(crate) paths: Paths,
     pub(crate) route_is_named: bool,
     /// Visits per round: what others are compared with is measured more often.
@@ -68,6 +76,7 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
         keyed(Role::OneKey, "breaker, key path:2, 1 key", Paths::One)?,
         keyed(Role::ManyKeys, "breaker, key path:2, 1,000 keys", Paths::Thousand)?,
         Subject::stock(Role::Lua, "Lua breaker", &[lua()]).visited(2),
+        budget_downstream()?.visited(3),
         Subject::stock(Role::Other, "native admission_control", &[admission_control()]),
     ];
     subjects.retain(|subject| subject.is_wanted(args));
@@ -81,8 +90,9 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
 /// An upstream answers.
 pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     let none = Subject::stock(Role::None, "no filter", &[]).visited(3);
-    let mut subjects =
-        vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, Subject::stock(Role::Lua, "Lua breaker", &[lua()])];
+    let lua = Subject::stock(Role::Lua, "Lua breaker", &[lua()]);
+    let mut subjects = vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, lua, budget_downstream()?];
+    subjects.extend([upstream_noop()?, budget_upstream()?, budget()?].map(|subject| subject.visited(2)));
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
 }
@@ -121,6 +131,31 @@ fn ours(role: Role, name: &str, instance: &str, config: &Value) -> Result<Subjec
     Ok(Subject::wasm(role, name, &module, modules()?.join("circuit_breaker.wasm")))
 }
 
+fn budget_downstream() -> Result<Subject> {
+    let module = Wasm::module("retry_budget")?.vm_id("budget-down");
+    let file = modules()?.join("retry_budget.wasm");
+    Ok(Subject::wasm(Role::BudgetDownstream, "retry budget, downstream", &module, file))
+}
+
+fn upstream_noop() -> Result<Subject> {
+    let module = Wasm::test_module("noop")?.vm_id("noop-up");
+    let subject = Subject::stock(Role::UpstreamNoop, "no-op Wasm, upstream", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
+}
+
+fn budget_upstream() -> Result<Subject> {
+    let module = Wasm::module("retry_budget")?.vm_id("budget-up").config(&json!({"chain": "upstream"}));
+    let subject = Subject::stock(Role::BudgetUpstream, "retry budget, upstream", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
+}
+
+/// Both entries in one VM, as they are shipped.
+fn budget() -> Result<Subject> {
+    let module = || Wasm::module("retry_budget").map(|module| module.vm_id("budget"));
+    let subject = Subject::stock(Role::Other, "retry budget, both entries", &[module()?.filter()]);
+    Ok(Subject { upstream: vec![module()?.config(&json!({"chain": "upstream"})).filter()], ..subject })
+}
+
 fn lua() -> Value {
     let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
     json!({"name": "lua", "typed_config": {"@type": kind, "default_source_code": {"inline_string": LUA}}})
@@ -146,6 +181,7 @@ impl Subject {
             role,
             name: name.to_owned(),
             filters: filters.to_vec(),
+            upstream: Vec::new(),
             paths: Paths::One,
             route_is_named: true,
             visits: 1,
@@ -159,7 +195,8 @@ impl Subject {
 
     /// Without what all others are compared with there is nothing to tell.
     fn is_wanted(&self, args: &Args) -> bool {
-        matches!(self.role, Role::None | Role::Noop | Role::HostCalls) || self.name.contains(&args.only)
+        matches!(self.role, Role::None | Role::Noop | Role::HostCalls | Role::UpstreamNoop)
+            || self.name.contains(&args.only)
     }
 
     fn visited(self, visits: u32) -> Self {

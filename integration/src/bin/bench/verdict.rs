@@ -4,7 +4,7 @@ use crate::stats::Estimate;
 use crate::subject::Role;
 use crate::table::{Row, Table, difference, ratio};
 
-/// The closed breaker's addition, in the no-op module's.
+/// A filter's addition, in the no-op module's.
 const TO_NOOP: f64 = 1.75;
 /// The closed breaker's addition, in that of its bare host calls.
 const TO_HOST_CALLS: f64 = 1.25;
@@ -32,8 +32,26 @@ pub(crate) enum Answer {
 }
 
 /// All promises that this table can speak of.
-pub(crate) fn all(table: &Table) -> Vec<Verdict> {
-    [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)].into_iter().flatten().collect()
+pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
+    let breaker = [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)];
+    let budget = [budget_downstream(table), proxied.and_then(budget_upstream)];
+    breaker.into_iter().chain(budget).flatten().collect()
+}
+
+fn budget_downstream(table: &Table) -> Option<Verdict> {
+    let measured = table.row(Role::BudgetDownstream)?.to_noop?;
+    Some(Verdict {
+        promise: "retry budget downstream, times the no-op's addition",
+        unit: "x",
+        bound: TO_NOOP,
+        measured,
+    })
+}
+
+/// Compared with a no-op module in the same chain.
+fn budget_upstream(proxied: &Table) -> Option<Verdict> {
+    let measured = ratio(&proxied.row(Role::BudgetUpstream)?.added, &proxied.row(Role::UpstreamNoop)?.added);
+    Some(Verdict { promise: "retry budget upstream, times the no-op's there", unit: "x", bound: TO_NOOP, measured })
 }
 
 fn to_noop(table: &Table) -> Option<Verdict> {

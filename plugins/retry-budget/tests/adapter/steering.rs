@@ -61,10 +61,9 @@ fn when_something_is_left_again_they_are() {
     second.finish();
     proxy.advance(Duration::from_millis(10));
     assert!(steered(&downstream.request(GET)));
-    crate::support::healthy(&upstream, 3);
-    upstream.tick();
+    crate::support::healthy(&upstream, 2);
     proxy.advance(Duration::from_millis(10));
-    assert!(!steered(&downstream.request(GET)));
+    assert!(!steered(&downstream.request(GET)), "at once, not with the next tick");
 }
 
 #[test]
@@ -98,6 +97,43 @@ fn the_client_sees_nothing_of_what_was_said_to_the_router() {
     let mut request = downstream.request(GET);
     request.respond(&[(":status", "429"), ("x-envoy-ratelimited", "true")], true);
     assert_eq!(request.response_header("x-envoy-ratelimited").as_deref(), Some("true"), "the service's own");
+    request.finish();
+}
+
+#[test]
+fn an_answer_that_forbids_a_retry_itself_asks_for_none_and_stays_as_it_is() {
+    let proxy = envoy();
+    let host = proxy.worker();
+    let (upstream, downstream) = (entry(&host, UPSTREAM), entry(&host, "{}"));
+    let mut request = downstream.request(GET);
+    let mut attempt = upstream.stream().attempt(1).sharing(&request.filter_state()).request(GET);
+    attempt.respond(&[(":status", "503"), ("x-envoy-ratelimited", "theirs")], true);
+    assert_eq!(attempt.response_header("x-envoy-ratelimited").as_deref(), Some("theirs"));
+    attempt.finish();
+    request.respond(&[(":status", "503"), ("x-envoy-ratelimited", "theirs")], true);
+    assert_eq!(request.response_header("x-envoy-ratelimited").as_deref(), Some("theirs"));
+    request.finish();
+    assert_eq!(up(&proxy, "refused_total;cause=budget"), 0);
+}
+
+/// The first answer was marked; the second is a refusal of ours, which an Envoy in front must still see as one.
+#[test]
+fn a_mark_goes_with_the_answer_that_it_stood_on() {
+    let proxy = envoy();
+    let host = proxy.worker();
+    let upstream = entry(&host, r#"{"chain": "upstream", "ratio": 1, "min_retries_per_second": 0}"#);
+    let downstream = entry(&host, "{}");
+    let mut request = downstream.request(GET);
+    let state = request.filter_state();
+    let mut first = upstream.stream().attempt(1).sharing(&state).request(GET);
+    first.respond(&[(":status", "503"), ("retry-after", "1")], true);
+    first.finish();
+    let _ = upstream.stream().attempt(2).sharing(&state).request(GET).fail_upstream("");
+    let refused = upstream.stream().attempt(3).sharing(&state).request(GET);
+    assert!(refused.reply().is_some());
+    refused.finish();
+    request.respond(&[(":status", "503"), ("x-envoy-ratelimited", "true")], true);
+    assert_eq!(request.response_header("x-envoy-ratelimited").as_deref(), Some("true"));
     request.finish();
 }
 
