@@ -115,6 +115,20 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
         .or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
 }
 
+/// Reads a whole configuration with `read`; what `check` finds wrong with the result is told together with everything else.
+pub fn read_and<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Reader<'_>) -> T,
+    check: impl FnOnce(&T) -> Faults,
+) -> Result<T, Faults> {
+    let value = parse(bytes)?;
+    Reader::root(&value, |reader| {
+        let policy = read(reader);
+        reader.adopt(check(&policy));
+        policy
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! Transitions are rare and always told. Everything else is limited to [`PER_SECOND`] lines per second and VM; the
 //! next line says how many were left out. Nothing a client sent is logged unless it was cleaned.
 
+use crate::cell::CellError;
 use crate::host::Host;
 use core::cell::Cell;
 use log::Level;
@@ -45,6 +46,12 @@ impl Journal {
         }
         self.written.set(self.written.get() + 1);
         self.write(host, level, event, fields);
+    }
+
+    /// A key's shared state could not be read or changed.
+    pub fn state_unavailable<H: Host>(&self, host: &H, key: &str, error: CellError) {
+        let fields = [("key", Value::from(key)), ("error", Value::from(error.to_string()))];
+        self.note(host, Level::Error, "state_unavailable", &fields);
     }
 
     fn write<H: Host>(&self, host: &H, level: Level, event: &str, fields: &[(&str, Value)]) {

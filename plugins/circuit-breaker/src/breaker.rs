@@ -89,8 +89,7 @@ impl Breaker {
     /// Without the shared state nobody could ever close a breaker again, so requests pass, uncounted by the machine.
     pub(crate) fn without_state<H: Host>(&self, host: &H, track: &Track, error: CellError) -> Option<Admission> {
         track.metrics.store_error(host, &self.meter);
-        let fields = [("key", Value::from(track.name.as_str())), ("error", Value::from(error.to_string()))];
-        self.journal.note(host, log::Level::Error, "state_unavailable", &fields);
+        self.journal.state_unavailable(host, &track.name, error);
         None
     }
 

@@ -9,7 +9,7 @@ use core::num::NonZeroU64;
 use core::time::Duration;
 use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::Common;
-use sdk_shim::config::{Bounds, Faults, Reader, parse};
+use sdk_shim::config::{Bounds, Faults, Reader};
 use sdk_shim::key::is_header_name;
 use sdk_shim::ratio::{PPM, Ratio};
 use serde_json::Value;
@@ -42,12 +42,9 @@ pub fn read(bytes: &[u8]) -> Result<Policy, Faults> {
 
 /// Reads a configuration; what `check` finds wrong with it is told together with everything else.
 pub fn read_and(bytes: &[u8], check: impl FnOnce(&Policy) -> Faults) -> Result<Policy, Faults> {
-    let value = parse(bytes)?;
-    Reader::root(&value, |read| {
-        let policy = if LEGACY.iter().any(|name| read.has(name)) { legacy(read) } else { full(read) };
-        read.adopt(check(&policy));
-        policy
-    })
+    let either =
+        |read: &mut Reader<'_>| if LEGACY.iter().any(|name| read.has(name)) { legacy(read) } else { full(read) };
+    sdk_shim::config::read_and(bytes, either, check)
 }
 
 fn millis(n: u64) -> Duration {

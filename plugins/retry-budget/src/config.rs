@@ -8,7 +8,7 @@ use crate::policy::{Budget, ClientRetries, Floor, Policy, Proof, RetryUnsafe};
 use core::time::Duration;
 use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::{Chain, Common, Secret, read_secret};
-use sdk_shim::config::{Bounds, Faults, Reader, parse};
+use sdk_shim::config::{Bounds, Faults, Reader};
 use sdk_shim::key::is_header_name;
 use sdk_shim::overrides::Mode;
 use sdk_shim::ratio::{PPM, Ratio};
@@ -60,12 +60,7 @@ pub fn read(bytes: &[u8]) -> Result<Policy, Faults> {
 
 /// Reads a configuration; what `check` finds wrong with it is told together with everything else.
 pub fn read_and(bytes: &[u8], check: impl FnOnce(&Policy) -> Faults) -> Result<Policy, Faults> {
-    let value = parse(bytes)?;
-    Reader::root(&value, |read| {
-        let policy = full(read);
-        read.adopt(check(&policy));
-        policy
-    })
+    sdk_shim::config::read_and(bytes, full, check)
 }
 
 fn full(read: &mut Reader<'_>) -> Policy {

@@ -27,7 +27,6 @@ use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::Refusal;
 use sdk_shim::time::Instant;
-use serde_json::Value;
 use std::rc::Rc;
 
 /// By which a filter keeps the router from retrying a request.
@@ -145,8 +144,7 @@ impl Downstream {
             // Nobody knows how many there were. A client's retry is a request all the same.
             Err(error) => {
                 side.metrics.store_error(host, &self.meter);
-                let fields = [("key", Value::from(side.name.as_str())), ("error", Value::from(error.to_string()))];
-                self.journal.note(host, log::Level::Error, "state_unavailable", &fields);
+                self.journal.state_unavailable(host, &side.name, error);
                 Ok(true)
             }
         }

@@ -235,8 +235,7 @@ impl Upstream {
         let answer = track.account.ask(host, &self.policy.budget, now, self.policy.common.state_refresh);
         let answer = answer.unwrap_or_else(|error| {
             track.metrics.store_error(host, &self.meter);
-            let fields = [("key", Value::from(track.name.as_str())), ("error", Value::from(error.to_string()))];
-            self.journal.note(host, log::Level::Error, "state_unavailable", &fields);
+            self.journal.state_unavailable(host, &track.name, error);
             Answer::Refused
         });
         if answer == Answer::Refused {
