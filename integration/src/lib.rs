@@ -36,8 +36,10 @@
 
 pub mod client;
 pub mod config;
+pub mod draw;
 pub mod envoy;
 mod runtime;
+pub mod simulation;
 pub mod upstream;
 mod wait;
 

@@ -38,6 +38,7 @@ cargo xtask <command>
   demo [--serve] …   a real Envoy that survives a failing region (builds first)
   test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes)
   bench …            CPU time per request on a real Envoy (builds first)
+  simulate …         what a retry budget does to layers of gateways, in virtual time (needs no Envoy)
 
 environment: ENVOY=<path> runs that Envoy instead of the tested versions;
              WASM_TOOLCHAIN=rustup|system takes that toolchain for wasm32 without trying the other.";
@@ -63,6 +64,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("test", [flag]) if flag == "--fast" => Ok(check::fast(&context)),
         ("demo", rest) => run::demo(&context, rest),
         ("bench", rest) => run::bench(&context, rest),
+        ("simulate", rest) => run::simulate(&context, rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -1,10 +1,11 @@
-//! `cargo xtask demo` and `cargo xtask bench`: the modules, an Envoy, and then a program of the crate `integration`.
+//! `cargo xtask demo`, `bench` and `simulate`: what they need (modules and an Envoy, or nothing), and then a program of the crate `integration`.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::build;
+use crate::command::Cmd;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::progress::note;
@@ -23,11 +24,21 @@ pub(crate) fn bench(context: &Context, args: &[String]) -> Result<ExitCode> {
     start(context, "bench", &envoy::any(context)?, args)
 }
 
-/// Compiles the program first, with a sign of life, then becomes it: Ctrl-C reaches it, and nothing stays behind.
+/// Layers of gateways in virtual time, without any. Returns only if it can't start.
+pub(crate) fn simulate(context: &Context, args: &[String]) -> Result<ExitCode> {
+    Err(compiled(context, "simulate", args)?.exec())
+}
+
+/// Becomes the program: Ctrl-C reaches it, and nothing stays behind.
 fn start(context: &Context, program: &str, envoy: &Envoy, args: &[String]) -> Result<ExitCode> {
+    let command = compiled(context, program, args)?;
+    note(&format!("{program} on {}", envoy.describe()));
+    Err(envoy.pass_to(command, context).exec())
+}
+
+/// Compiles the program first, with a sign of life.
+fn compiled(context: &Context, program: &str, args: &[String]) -> Result<Cmd> {
     let selection = ["--quiet", "--release", "--package", "integration", "--bin", program];
     context.cmd("cargo", format!("build the {program}")).arg("build").args(selection).run()?;
-    note(&format!("{program} on {}", envoy.describe()));
-    let command = context.cmd("cargo", program).arg("run").args(selection).arg("--").args(args);
-    Err(envoy.pass_to(command, context).exec())
+    Ok(context.cmd("cargo", program).arg("run").args(selection).arg("--").args(args))
 }

@@ -1,7 +1,9 @@
-//! The timeline as a picture for the README: no script, no font of its own, readable on light and on dark pages.
+//! The timeline as a picture for the README.
 
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use integration::draw::{open, rectangle, text};
 
 use crate::report::{grouped, seconds};
 use crate::story::{Measured, Record};
@@ -22,25 +24,18 @@ const SECOND: f64 = 298.0;
 const AXIS: f64 = SECOND + TALL;
 const LEGEND: f64 = AXIS + 40.0;
 
+/// Of the fates and the breaker's states.
 const STYLE: &str = "
-  .page{fill:#fff;stroke:#d0d7de} text{fill:#1f2328;font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}
-  .big{font-size:15px;font-weight:600} .bold{font-weight:600} .dim{fill:#59636e} .small{font-size:11.5px} .on{fill:#fff;font-size:11px;font-weight:600}
-  .line{stroke:#818b98;stroke-dasharray:3 3} .base{stroke:#818b98}
+  .on{fill:#fff;font-size:11px;font-weight:600}
   .ok{fill:#57ab6a} .moved{fill:#3b82d6} .refused{fill:#d9a520} .error{fill:#d1343f} .waited{fill:#9a5fd0}
   .closed{fill:#9cc7a6} .open{fill:#c62f3b} .half_open{fill:#12808a} .recovering{fill:#2f74c9}
   @media (prefers-color-scheme:dark){
-    .page{fill:#0d1117;stroke:#3d444d} text{fill:#e6edf3} .dim{fill:#9198a1}
     .ok{fill:#3f8f54} .moved{fill:#4a90e2} .error{fill:#e5534b} .waited{fill:#a878dc} .closed{fill:#2c5437}}
 ";
 
 /// Draws the record.
 pub(crate) fn timeline(record: &Record) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" \
-         aria-label=\"{}\">\n<style>{STYLE}</style>\n",
-        label(record)
-    );
-    rectangle(&mut svg, "page", [0.5, 0.5, WIDTH - 1.0, HEIGHT - 1.0]);
+    let mut svg = open(WIDTH, HEIGHT, &label(record), STYLE);
     text(
         &mut svg,
         "big",
@@ -196,13 +191,4 @@ fn scale(record: &Record) -> f64 {
 
 fn shown(record: &Record) -> u32 {
     u32::try_from(record.with.seconds.len().max(1)).unwrap_or(1)
-}
-
-fn rectangle(svg: &mut String, class: &str, [x, y, wide, tall]: [f64; 4]) {
-    let _ =
-        writeln!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\"/>");
-}
-
-fn text(svg: &mut String, class: &str, x: f64, y: f64, words: &str) {
-    let _ = writeln!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>");
 }
