@@ -5,9 +5,9 @@
 
 use crate::account::{Account, Answer, cell_name};
 use crate::decide::{self, Cause};
-use crate::empties::Empties;
 use crate::marks;
 use crate::metrics::DownstreamMetrics;
+use crate::notices::{Empties, TellsClients};
 use crate::policy::{ClientRetries, Policy, RetryUnsafe};
 use crate::state::Slots;
 use crate::tally::Tally;
@@ -91,6 +91,7 @@ impl Downstream {
         let common = &policy.common;
         let proof = policy.client_retries.as_ref().and_then(|clients| clients.trusted_proof.as_ref());
         let proof = proof.map(|proof| proof.token.resolve(host, "$.client_retries.trusted_proof.token")).transpose()?;
+        TellsClients::new(&common.instance).say(host, policy.client_retries.is_some());
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
         Ok(Self {
             debug_token,
@@ -194,7 +195,7 @@ impl Downstream {
         if enforced {
             host.set_header(Map::RequestHeaders, NO_RETRIES.0, NO_RETRIES.1);
             // Its answers need no grants, which nobody would use.
-            Tally { steered: true, ..Tally::default() }.write(host);
+            Tally { steered: true, is_client_retry, ..Tally::default() }.write(host);
         }
         Some(cause)
     }

@@ -21,7 +21,7 @@
 //! | every decision, as pure functions | [`decide`], [`pushback`] |
 //! | one budget of one key | [`account`] |
 //! | per attempt, per request | [`upstream`], [`downstream`] |
-//! | what they tell each other | [`tally`], [`empties`] |
+//! | what they tell each other | [`tally`], [`notices`] |
 //! | who says that it is a retry | [`marks`] |
 //! | how these meet the proxy | [`filter`] |
 
@@ -29,10 +29,10 @@ pub mod account;
 pub mod config;
 pub mod decide;
 pub mod downstream;
-pub mod empties;
 pub mod filter;
 pub mod marks;
 pub mod metrics;
+pub mod notices;
 pub mod policy;
 pub mod pushback;
 pub mod state;

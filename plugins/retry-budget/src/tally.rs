@@ -20,11 +20,13 @@ pub struct Tally {
     pub marked: bool,
     /// The downstream entry told the router not to retry this request.
     pub steered: bool,
+    /// It is a client's retry already.
+    pub is_client_retry: bool,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { covered: 1, slot: None, ended: 0, marked: false, steered: false }
+        Self { covered: 1, slot: None, ended: 0, marked: false, steered: false, is_client_retry: false }
     }
 }
 
@@ -43,7 +45,9 @@ impl Tally {
 
     fn line(self) -> String {
         let slot = self.slot.map_or(0, |slot| slot.saturating_add(1));
-        format!("{},{},{slot},{},{}", self.covered, self.ended, u8::from(self.marked), u8::from(self.steered))
+        // Not retried: 1, and 2 where it is a client's retry.
+        let steered = u8::from(self.steered) + u8::from(self.is_client_retry);
+        format!("{},{},{slot},{},{steered}", self.covered, self.ended, u8::from(self.marked))
     }
 
     /// What can't be read is nothing.
@@ -59,6 +63,7 @@ impl Tally {
             slot: slot.checked_sub(1),
             marked: marked > 0,
             steered: steered > 0,
+            is_client_retry: steered > 1,
         }
     }
 }
@@ -70,7 +75,7 @@ mod tests {
     #[test]
     fn a_line_is_read_as_it_was_written_and_nonsense_is_nothing() {
         for (slot, marked, steered) in [(None, true, false), (Some(0), false, true), (Some(7), false, false)] {
-            let tally = Tally { covered: 3, ended: 2, slot, marked, steered };
+            let tally = Tally { covered: 3, ended: 2, slot, marked, steered, is_client_retry: steered };
             assert_eq!(Tally::parse(tally.line().as_bytes()), tally);
         }
         for nonsense in [&b""[..], b"x", b"\xFF", b",,,", b"-1"] {

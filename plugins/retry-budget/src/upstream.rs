@@ -9,8 +9,8 @@
 
 use crate::account::{Account, Answer, cell_name};
 use crate::decide::{self, Cause, left, wait_of};
-use crate::empties::Empties;
 use crate::metrics::UpstreamMetrics;
+use crate::notices::{Empties, TellsClients};
 use crate::policy::Policy;
 use crate::pushback;
 use crate::tally::Tally;
@@ -44,6 +44,7 @@ pub struct Upstream {
     meter: Meter,
     journal: Journal,
     empties: Empties,
+    clients: TellsClients,
     random: RefCell<SplitMix64>,
     claim: Claim,
     is_newest: Cell<bool>,
@@ -83,6 +84,7 @@ impl Upstream {
             meter,
             journal: Journal::new("retry-budget", "upstream", &policy.common.instance),
             empties: Empties::new(&policy.common.instance),
+            clients: looked_up(host, TellsClients::new(&policy.common.instance)),
             random: RefCell::new(SplitMix64::new(host.seed())),
             policy,
         }
@@ -111,8 +113,11 @@ impl Upstream {
         (Some(attempt), flow)
     }
 
-    /// A request begins, which may make room for a retry.
+    /// A request begins, which may make room for a retry; but a client's retry doesn't earn one.
     fn first<H: Host>(&self, host: &H, track: &Track) {
+        if self.clients.known() && Tally::read(host).is_some_and(|tally| tally.is_client_retry) {
+            return;
+        }
         track.account.count_request(host);
         if self.empties.holds(&track.name) && self.left(host, track) > 0 {
             self.empties.note(host, &track.name, false);
@@ -284,6 +289,7 @@ impl Upstream {
         self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.is_newest(host));
         self.empties.refresh(host, now, Duration::ZERO);
+        self.clients.refresh(host);
         for track in self.keys.some() {
             self.tend(host, &track, now);
         }
@@ -329,6 +335,11 @@ impl Upstream {
     fn draw(&self) -> u64 {
         self.random.borrow_mut().draw()
     }
+}
+
+fn looked_up<H: Host>(host: &H, clients: TellsClients) -> TellsClients {
+    clients.refresh(host);
+    clients
 }
 
 /// The keys of the upstream entry's instance; the downstream entry finds its cells by the same names.

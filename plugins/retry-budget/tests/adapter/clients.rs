@@ -90,6 +90,22 @@ fn what_is_a_retry_already_is_not_retried_by_us() {
     assert_eq!(down(&proxy, "steered_total;cause=client_retry"), 1);
 }
 
+/// Layers would multiply all the same, if each retry of the layer in front earned a part of the next.
+#[test]
+fn a_clients_retry_earns_no_retry() {
+    let proxy = envoy();
+    let host = proxy.worker();
+    let downstream = crate::support::entry(&host, r#"{"client_retries": {"ratio": 1}}"#);
+    let upstream = crate::support::entry(&host, r#"{"chain": "upstream", "ratio": 1, "min_retries_per_second": 0}"#);
+    let send = |more: &[(&'static str, &'static str)]| {
+        let state = request(&downstream, more).filter_state();
+        let _ = upstream.stream().attempt(1).sharing(&state).request(crate::support::GET).fail_upstream("");
+    };
+    (0..3).for_each(|_| send(&[]));
+    (0..3).for_each(|_| send(&[("x-retry-attempt", "1")]));
+    assert_eq!(crate::support::up(&proxy, "requests_total"), 3);
+}
+
 #[test]
 fn only_whoever_proves_it_is_believed_and_the_proof_goes_no_further() {
     let config = r#"{"insecure_literal": true, "client_retries": {"ratio": 0, "min_retries_per_second": 0,

@@ -41,6 +41,7 @@ fn a_healthy_request_costs_exactly_these_host_calls() {
 fn the_list_of_empty_budgets_is_read_once_per_refresh() {
     let proxy = envoy();
     let plugin = worker(&proxy, "{}");
+    plugin.host().clear_calls();
     let reads = || plugin.host().calls().iter().filter(|call| call.name == "shared_get").count();
     (0..50).for_each(|_| drop(plugin.request(GET)));
     assert_eq!(reads(), 1);

@@ -1,5 +1,8 @@
-//! Which keys' budgets are empty: one small cell per instance, so that the downstream entry can keep the router from retrying what the
-//! upstream entry would refuse, and needs no key as long as all is well.
+//! What the two entries of an instance tell each other, in two small cells.
+//!
+//! Which keys' budgets are empty: so the downstream entry can keep the router from retrying what the upstream entry would refuse, and needs no
+//! key as long as all is well. And whether clients' retries are told apart: then the upstream entry asks of each request whether it is one, since
+//! a retry must not earn the next.
 //!
 //! The two entries share no counters on every Envoy (1.36 gives each chain its own: docs/hosts.md), but they share shared data.
 
@@ -31,6 +34,57 @@ impl Record for Names {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok()?;
         Some(Self(text.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).take(MOST).collect()))
+    }
+}
+
+/// Whether an instance's downstream entry tells clients' retries apart.
+#[derive(Debug)]
+pub struct TellsClients {
+    cell: String,
+    known: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(bool);
+
+impl Record for Word {
+    fn encode(&self) -> Vec<u8> {
+        vec![u8::from(self.0)]
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [word @ 0..=1] => Some(Self(*word == 1)),
+            _ => None,
+        }
+    }
+}
+
+// === impl TellsClients ===
+
+impl TellsClients {
+    /// The word of an instance.
+    pub fn new(instance: &str) -> Self {
+        Self { cell: format!("holdfast;retry-budget;{instance};clients"), known: Cell::new(false) }
+    }
+
+    /// The downstream entry says so; the newest configuration wins.
+    pub fn say<H: Host>(&self, host: &H, tells: bool) {
+        // Where it can't be said, clients' retries earn as first tries do.
+        let _ = cell::update(host, &self.cell, |word: Option<Word>| {
+            ((word != Some(Word(tells))).then_some(Word(tells)), ())
+        });
+    }
+
+    /// Whether it does, as of the last look.
+    pub fn known(&self) -> bool {
+        self.known.get()
+    }
+
+    /// Looks again. One shared read.
+    pub fn refresh<H: Host>(&self, host: &H) {
+        let seen = cell::read::<H, Word>(host, &self.cell);
+        self.known.set(seen.is_ok_and(|seen| seen.record == Some(Word(true))));
     }
 }
 
