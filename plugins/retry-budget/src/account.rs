@@ -99,13 +99,13 @@ impl Account {
         Ok(Answer::Refused)
     }
 
-    /// The timer fired: a slot may begin.
-    pub fn tick<H: Host>(&self, host: &H, now: Instant) -> Result<(), CellError> {
+    /// The timer fired: a slot may begin. Gives whether the window is empty, so that nothing had to be done.
+    pub fn tick<H: Host>(&self, host: &H, now: Instant) -> Result<bool, CellError> {
         let totals = self.totals(host);
         let went_back = self.went_back(totals);
         if self.read_at.get().is_some() && !went_back && self.slots.borrow().is_idle(totals) {
             self.ticked.set(Some(self.slots.borrow().number));
-            return Ok(());
+            return Ok(true);
         }
         self.refresh(host, now, Duration::ZERO)?;
         if self.is_reset(went_back, totals) {
@@ -114,7 +114,7 @@ impl Account {
             self.begin_slot(host)?;
         }
         self.ticked.set(Some(self.slots.borrow().number));
-        Ok(())
+        Ok(false)
     }
 
     fn begin_slot<H: Host>(&self, host: &H) -> Result<(), CellError> {

@@ -58,6 +58,8 @@ pub struct Track {
     metrics: UpstreamMetrics,
     /// Attempts have begun while others were under way, as far as anybody could tell: from now on each answer leaves a line.
     notes_all: Cell<bool>,
+    /// The window was empty at the last tick.
+    idle: Cell<bool>,
     /// Ticks since a retry was refused; `None` where the log was told that there are enough again.
     ticks_since_refusal: Cell<Option<u64>>,
 }
@@ -296,12 +298,15 @@ impl Upstream {
     }
 
     fn tend<H: Host>(&self, host: &H, track: &Track, now: Instant) {
-        if track.account.tick(host, now).is_err() {
+        let Ok(idle) = track.account.tick(host, now) else {
             return track.metrics.store_error(host, &self.meter);
+        };
+        if track.idle.replace(idle) && idle && track.ticks_since_refusal.get().is_none() {
+            return;
         }
         let (window, left) = (track.account.window(host), self.left(host, track));
         track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
-        if left > 0 {
+        if left > 0 || idle {
             self.empties.note(host, &track.name, false);
         }
         let ticks = track.ticks_since_refusal.get().map(|ticks| ticks + 1);
@@ -328,6 +333,7 @@ impl Upstream {
             account,
             metrics,
             notes_all: Cell::new(false),
+            idle: Cell::new(false),
             ticks_since_refusal: Cell::new(None),
         }
     }

@@ -38,6 +38,18 @@ fn a_healthy_request_costs_exactly_these_host_calls() {
 }
 
 #[test]
+fn a_key_without_traffic_costs_a_tick_three_counters() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, r#"{"chain": "upstream"}"#);
+    assert!(!Tries::of(&plugin).answer(1, "200"));
+    (0..15).for_each(|_| plugin.tick());
+    plugin.host().clear_calls();
+    plugin.tick();
+    let reads = plugin.host().calls().iter().filter(|call| call.name == "metric").count();
+    assert_eq!((reads, plugin.host().calls().iter().filter(|call| call.name == "record").count()), (3, 0));
+}
+
+#[test]
 fn the_list_of_empty_budgets_is_read_once_per_refresh() {
     let proxy = envoy();
     let plugin = worker(&proxy, "{}");

@@ -1,7 +1,12 @@
 //! Attempts that end without an answer, and attempts that overlap.
 
 use crate::support::{GET, STRICT, Tries, envoy, header, healthy, up, worker};
+use core::time::Duration;
+use retry_budget::state::Slots;
+use sdk_shim::cell;
 use sdk_shim::entry::Flow;
+use sdk_shim::host::Host;
+use sdk_shim::overrides::{Mode, Override};
 
 #[test]
 fn after_a_reset_the_next_attempt_asks_and_over_the_budget_it_is_answered_here() {
@@ -136,4 +141,24 @@ fn headers_of_any_bytes_are_data() {
     call.respond(sdk_shim::fake::Headers::default(), true);
     call.finish();
     assert!(plugin.host().traps().is_empty());
+}
+
+/// `{mode, until}` in the key's cell, as an operator's tool writes it: obeyed by every worker within `state_refresh`, shown, and over by itself.
+#[test]
+fn an_operators_word_is_obeyed_and_expires() {
+    let proxy = envoy();
+    let config = r#"{"chain": "upstream", "ratio": 0, "min_retries_per_second": 0}"#;
+    let [a, b] = [(); 2].map(|()| worker(&proxy, config));
+    assert!(Tries::of(&a).answer(1, "503") && Tries::of(&b).answer(1, "503"));
+    let policy = retry_budget::config::read(config.as_bytes()).unwrap();
+    let prefix = retry_budget::upstream::keys::<()>(&policy).prefix().to_owned();
+    let cell = retry_budget::account::cell_name(&prefix, "checkout");
+    let set = Override::new(Mode::DryRun, a.host().now(), Duration::from_secs(60));
+    cell::update(a.host(), &cell, |slots: Option<Slots>| (slots.map(|slots| slots.overridden(set)), ())).unwrap();
+    proxy.advance(Duration::from_millis(10));
+    assert!(!Tries::of(&a).answer(1, "503") && !Tries::of(&b).answer(1, "503"));
+    a.tick();
+    assert_eq!((up(&proxy, "override"), up(&proxy, "would_refuse_total;cause=budget")), (2, 2));
+    proxy.advance(Duration::from_secs(60));
+    assert!(Tries::of(&b).answer(1, "503"));
 }
