@@ -96,13 +96,13 @@ fn the_shared_state_is_down_and_nothing_is_retried_but_everything_is_served() {
     let plugin = worker(&proxy, r#"{"chain": "upstream", "ratio": 1}"#);
     assert!(!Tries::of(&plugin).answer(1, "503"));
     proxy.fail_shared(true);
-    proxy.advance(core::time::Duration::from_millis(10));
+    proxy.advance(Duration::from_millis(10));
     assert!(Tries::of(&plugin).answer(1, "503"), "a veto: nobody knows how many there were");
     assert!(!Tries::of(&plugin).answer(1, "200"));
     plugin.tick();
     assert!(up(&proxy, "store_errors_total") >= 2);
     proxy.fail_shared(false);
-    proxy.advance(core::time::Duration::from_millis(10));
+    proxy.advance(Duration::from_millis(10));
     assert!(!Tries::of(&plugin).answer(1, "503"));
 }
 
