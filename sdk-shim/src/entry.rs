@@ -64,6 +64,11 @@ pub trait Plugin<H: Host>: Sized + 'static {
         Flow::Continue
     }
 
+    /// The request ends in trailers (never told on `WasmX`).
+    fn on_request_trailers(&self, _call: &mut Self::Call, _host: &H) -> Flow {
+        Flow::Continue
+    }
+
     /// Response headers arrived, the service's or a local reply's; `end` where no body follows.
     fn on_response_headers(&self, _call: &mut Self::Call, _host: &H, _end: bool) -> Flow {
         Flow::Continue

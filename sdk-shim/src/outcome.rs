@@ -64,8 +64,8 @@ pub mod flag {
     pub const CONNECT_FAILURE: u64 = 32;
     /// The upstream closed the connection.
     pub const UPSTREAM_TERMINATION: u64 = 64;
-    /// The client went away.
-    pub const CLIENT_ABORT: u64 = 16_384;
+    /// The client went away: its connection closed (DC), it reset the stream (DR), or it broke its protocol (DPE).
+    pub const CLIENT_ABORT: u64 = 16_384 | 268_435_456 | 262_144;
     /// The stream was idle for too long.
     pub const STREAM_IDLE: u64 = 65_536;
     /// The stream lasted longer than the route allows.

@@ -32,6 +32,17 @@ impl<const N: usize> Totals<N> {
         delta
     }
 
+    /// What they were when `part` of `whole` of the way to `later` was gone, if they went up evenly.
+    #[allow(clippy::cast_possible_truncation, reason = "a part of a u64 is no larger than it")]
+    fn between(&self, later: &Self, part: u64, whole: u64) -> Self {
+        let mut totals = *self;
+        totals.0.iter_mut().zip(&later.0).for_each(|(now, then)| {
+            let rise = u128::from(then.saturating_sub(*now)) * u128::from(part) / u128::from(whole.max(1));
+            *now = now.saturating_add(rise as u64);
+        });
+        totals
+    }
+
     /// Whether a counter went back since `earlier`: it was reset.
     pub fn was_reset_since(&self, earlier: &Self) -> bool {
         self.0.iter().zip(&earlier.0).any(|(now, then)| now < then)
@@ -71,14 +82,29 @@ impl<const N: usize> Ring<N> {
         }
     }
 
+    /// The same where slots are counted in calls, which pass by unseen in other workers between two looks: what the totals were when those slots
+    /// began lies between what was seen then and what is seen now, in proportion.
+    pub fn observe_calls(&mut self, slot: u64, totals: Totals<N>) {
+        match self.starts.back() {
+            Some((newest, last)) if slot > newest.saturating_add(1) && !totals.was_reset_since(last) => {
+                let (newest, last) = (*newest, *last);
+                let step = |at: u64| (at, last.between(&totals, at - newest, slot - newest));
+                self.extend(newest, slot, step);
+            }
+            _ => self.observe(slot, totals),
+        }
+    }
+
     fn fill(&mut self, newest: u64, slot: u64, totals: Totals<N>) {
+        self.extend(newest, slot, |at| (at, totals));
+    }
+
+    fn extend(&mut self, newest: u64, slot: u64, start: impl Fn(u64) -> (u64, Totals<N>)) {
         let from = newest.saturating_add(1).max(slot.saturating_sub(self.slots));
         if from > newest.saturating_add(1) {
             self.starts.clear();
         }
-        for start in from..=slot {
-            self.starts.push_back((start, totals));
-        }
+        self.starts.extend((from..=slot).map(start));
         while self.starts.len() as u64 > self.slots + 1 {
             self.starts.pop_front();
         }
@@ -133,6 +159,16 @@ mod tests {
         assert_eq!(ring.window(one(4)), one(4));
         ring.observe(10, one(4));
         assert_eq!((ring.window(one(4)), ring.newest()), (one(0), Some(10)));
+    }
+
+    /// A worker that looks once in a while at what others count: failures and successes come in shares that it can't see one by one.
+    #[test]
+    fn calls_that_others_served_are_in_the_window_in_proportion() {
+        let mut ring = Ring::<2>::starting(SLOTS, 0, Totals([0, 0]));
+        ring.observe_calls(25, Totals([150, 100]));
+        assert_eq!(ring.window(Totals([150, 100])), Totals([60, 40]), "the last hundred of 250, at ten calls a slot");
+        ring.observe_calls(26, Totals([150, 110]));
+        assert_eq!(ring.window(Totals([150, 110])).0.iter().sum::<u64>(), 100);
     }
 
     proptest! {

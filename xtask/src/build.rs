@@ -26,10 +26,10 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-multivalue",
 ];
 
-/// What a module offers a proxy. The SDK exports fourteen callbacks more (TCP, gRPC callouts, queues, metadata), which no proxy makes for a
+/// What a module offers a proxy. The SDK exports thirteen callbacks more (TCP, gRPC callouts, queues, metadata), which no proxy makes for a
 /// filter of ours; without them a module is a twentieth smaller. These here must stay, needed or not: `WasmX` calls them
 /// without looking whether they are there.
-const EXPORTS: [&str; 17] = [
+const EXPORTS: [&str; 18] = [
     "memory",
     "_initialize",
     "malloc",
@@ -40,6 +40,7 @@ const EXPORTS: [&str; 17] = [
     "proxy_on_tick",
     "proxy_on_request_headers",
     "proxy_on_request_body",
+    "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_response_body",
     "proxy_on_response_trailers",

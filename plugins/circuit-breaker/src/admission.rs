@@ -3,13 +3,13 @@
 use crate::breaker::Breaker;
 use crate::decide::{self, Admission, Cause, Ticket};
 use crate::filter::Pending;
-use crate::judge::REFUSED;
+use crate::judge::{REFUSED, REFUSED_ATTEMPT};
 use crate::policy::Measure;
 use crate::reply;
 use crate::track::Track;
 use core::time::Duration;
 use sdk_shim::cell::CellError;
-use sdk_shim::common::asks_for_decisions;
+use sdk_shim::common::{Chain, asks_for_decisions};
 use sdk_shim::headers::{Headers, is_grpc};
 use sdk_shim::host::{Host, Map, Reply};
 use sdk_shim::overrides::Mode;
@@ -49,7 +49,8 @@ impl Breaker {
         #[cfg(feature = "test-hooks")]
         crate::hooks::obey(host, &track, now);
         // Where the host never tells that no body follows, a request counts as complete at once.
-        let sent = end || !host.capabilities().tells_end;
+        // An upgraded connection never ends its request.
+        let sent = end || !host.capabilities().tells_end || host.header(Map::RequestHeaders, "upgrade").is_some();
         let known = track.refresh(host, &self.policy, now, self.policy.common.state_refresh);
         let mode = track.mode(self.policy.common.mode, now);
         if mode == Mode::Disabled {
@@ -97,45 +98,53 @@ impl Breaker {
 
     /// Client-side throttling has its say where the breaker admits; probes are spared.
     fn throttle<H: Host>(&self, host: &H, track: &Track, admission: Admission, now: Instant) -> Admission {
-        let (Some(k), Admission::Admit(Ticket { lease: None, .. })) = (self.policy.throttle_k, admission) else {
+        if !matches!(admission, Admission::Admit(Ticket { lease: None, .. })) || !self.is_throttled(host, track, now) {
             return admission;
-        };
-        track.observe(host, &self.policy, now);
-        if decide::throttled(k, &track.evidence(host, false).window, self.draw()) {
-            track.metrics.throttled(host);
-            return Admission::Refuse { cause: Cause::Throttle, wait: Duration::ZERO };
         }
-        admission
+        track.metrics.throttled(host);
+        Admission::Refuse { cause: Cause::Throttle, wait: Duration::ZERO }
+    }
+
+    fn is_throttled<H: Host>(&self, host: &H, track: &Track, now: Instant) -> bool {
+        let Some(k) = self.policy.throttle_k else { return false };
+        track.observe(host, &self.policy, now);
+        decide::throttled(k, &track.evidence(host, false).window, self.draw())
     }
 
     /// A client that sends our re-route header itself would choose the way around an open breaker. It is taken away, by which
     /// the proxy chooses the route anew; but in this callback the new route can't be read yet.
     fn strip_spoofed<H: Host>(&self, host: &H) -> bool {
         let Some(reroute) = &self.policy.on_open.reroute else { return false };
-        if self.policy.common.mode == Mode::DryRun {
-            return false;
-        }
-        let spoofed = host.header(Map::RequestHeaders, &reroute.header).is_some();
+        let spoofed = host.header(Map::RequestHeaders, &reroute.header).is_some() && self.may_act(host.now());
         if spoofed {
             host.remove_header(Map::RequestHeaders, &reroute.header);
         }
         spoofed
     }
 
+    /// Whether any request of this instance may be moved: not in a dry run, unless an operator says otherwise.
+    fn may_act(&self, now: Instant) -> bool {
+        self.policy.common.mode != Mode::DryRun
+            || self.keys.all().iter().any(|track| track.override_mode(now).is_some())
+    }
+
     /// Marks a probe's request, so that another entry of this instance in its way knows it.
     fn mark_probe<H: Host>(&self, host: &H, track: &Track, ticket: Ticket) {
         if ticket.lease.is_some() {
-            host.set_property(&[PROBE], self.probe_mark(track).as_bytes());
+            host.set_property(&[PROBE], self.probe_mark(host, track).as_bytes());
         }
     }
 
     /// Whether an earlier entry of this instance has sent this very request out as a probe. Asked only where we would refuse it.
     fn is_own_probe<H: Host>(&self, host: &H, track: &Track) -> bool {
-        host.property(&[PROBE]).is_some_and(|mark| mark == self.probe_mark(track).as_bytes())
+        host.property(&[PROBE]).is_some_and(|mark| mark == self.probe_mark(host, track).as_bytes())
     }
 
-    fn probe_mark(&self, track: &Track) -> String {
-        format!("{};{};{}", self.policy.common.chain.as_str(), self.policy.common.instance, track.name)
+    /// Upstream with the attempt's number: a retry of a probe is no probe.
+    fn probe_mark<H: Host>(&self, host: &H, track: &Track) -> String {
+        let common = &self.policy.common;
+        let attempt = if common.chain == Chain::Upstream { attempt_number(host) } else { 0 };
+        format!("{};{};{};{attempt}", common.chain.as_str(), common.instance, track.name)
     }
 
     /// Whose key is unknown passes only while every breaker of this instance admits everybody, counts for none, and is never
@@ -151,15 +160,19 @@ impl Breaker {
                 Mode::DryRun | Mode::Disabled | Mode::ForceClosed => true,
             }
         };
-        if tracks.iter().all(admits) {
+        let cause = if !tracks.iter().all(admits) {
+            Cause::Open
+        } else if tracks.iter().any(|track| self.is_throttled(host, track, now)) {
+            Cause::Throttle
+        } else {
             return Outlook::Pass;
-        }
+        };
         let enforced = self.policy.common.enforce_ratio.takes(self.draw());
-        track.metrics.refused(host, &self.meter, Cause::Open, enforced);
+        track.metrics.refused(host, &self.meter, cause, enforced);
         if !enforced {
             return Outlook::Pass;
         }
-        Outlook::Refuse(Box::new(self.reply(host, Cause::Open, self.policy.open.base)))
+        Outlook::Refuse(Box::new(self.reply(host, cause, self.policy.open.base)))
     }
 
     fn refuse<H: Host>(
@@ -180,6 +193,9 @@ impl Breaker {
         if self.rerouted(host) {
             track.metrics.rerouted(host, &self.meter);
             return Outlook::Pass;
+        }
+        if self.policy.common.chain == Chain::Upstream {
+            host.set_property(&[REFUSED_ATTEMPT], cause.as_str().as_bytes());
         }
         let mut reply = self.reply(host, cause, wait);
         if debug {
@@ -212,6 +228,11 @@ fn may_move<H: Host>(host: &H, header: &str, values: &[String]) -> bool {
         (Some(only), None) => values.iter().any(|value| value.as_bytes() == only),
         _ => false,
     }
+}
+
+fn attempt_number<H: Host>(host: &H) -> u64 {
+    let bytes = host.property(&["upstream", "request_attempt_count"]).unwrap_or_default();
+    bytes.first_chunk::<8>().map_or(0, |count| u64::from_le_bytes(*count))
 }
 
 fn is_connect<H: Host>(host: &H) -> bool {

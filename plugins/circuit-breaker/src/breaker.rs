@@ -38,6 +38,10 @@ pub struct Breaker {
     claim: Claim,
     /// No other configuration of this instance came since; looked up on each tick.
     is_newest: Cell<bool>,
+    /// When the timer fired last, by the clock.
+    ticked: Cell<Option<Instant>>,
+    /// When the clock was seen to have jumped, or this worker to have stood still.
+    jumped: Cell<Option<Instant>>,
 }
 
 impl Breaker {
@@ -55,6 +59,8 @@ impl Breaker {
         Ok(Self {
             claim: Claim::lay(host, keys.prefix(), configuration),
             is_newest: Cell::new(true),
+            ticked: Cell::default(),
+            jumped: Cell::default(),
             keys,
             meter: Meter::new(host, "circuit_breaker", chain, instance, cap),
             journal: Journal::new("circuit-breaker", chain, instance),
@@ -183,6 +189,10 @@ impl Breaker {
         self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.is_newest(host));
         let now = host.now();
+        if self.missed_ticks(now) {
+            self.jumped.set(Some(now));
+        }
+        self.ticked.set(Some(now));
         for track in self.keys.some() {
             self.tend(host, &track, now);
         }
@@ -214,6 +224,16 @@ impl Breaker {
         {
             self.tell(host, track, change.as_ref(), Some(&evidence));
         }
+    }
+
+    /// Whether the clock says that the timer should have fired several times since it did: then it jumped ahead, or this worker stood still.
+    fn missed_ticks(&self, now: Instant) -> bool {
+        self.ticked.get().is_some_and(|at| now.since(at) > self.tick_period() * 3 + Duration::from_secs(1))
+    }
+
+    /// Whether a latency that was taken from `started` until now speaks of the service, and not of the clock.
+    pub(crate) fn is_time_sound(&self, started: Instant, now: Instant) -> bool {
+        !self.missed_ticks(now) && self.jumped.get().is_none_or(|at| at <= started)
     }
 
     // --- what people see ---

@@ -119,10 +119,14 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
     }
 
     fn on_request_body(&self, call: &mut Call, host: &H, _size: usize, end: bool) -> Flow {
-        if let (Call::Pending(pending), true) = (call, end) {
-            (pending.started, pending.request_sent) = (host.now(), true);
-            self.0.sent(host, pending);
+        if end {
+            self.sent(call, host);
         }
+        Flow::Continue
+    }
+
+    fn on_request_trailers(&self, call: &mut Call, host: &H) -> Flow {
+        self.sent(call, host);
         Flow::Continue
     }
 
@@ -180,6 +184,14 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
 }
 
 impl CircuitBreaker {
+    /// The whole request has gone by.
+    fn sent<H: Host>(&self, call: &mut Call, host: &H) {
+        if let Call::Pending(pending) = call {
+            (pending.started, pending.request_sent) = (host.now(), true);
+            self.0.sent(host, pending);
+        }
+    }
+
     fn end<H: Host>(&self, call: &mut Call, host: &H) {
         let Call::Pending(pending) = call else { return };
         let now = host.now();
@@ -192,8 +204,10 @@ impl CircuitBreaker {
 
     fn finish<H: Host>(&self, call: &mut Call, host: &H, answer: Option<Answer>, now: Instant) {
         if let Call::Pending(pending) = core::mem::replace(call, Call::Done) {
-            let verdict =
-                answer.map_or(Verdict::None, |answer| judge::verdict(self.0.policy(), answer, pending.latency));
+            let policy = self.0.policy();
+            let trusted = pending.latency < policy.slow_call || self.0.is_time_sound(pending.started, now);
+            let latency = if trusted { pending.latency } else { Duration::ZERO };
+            let verdict = answer.map_or(Verdict::None, |answer| judge::verdict(policy, answer, latency));
             self.0.settle(host, &pending, verdict, now);
         }
     }

@@ -15,6 +15,13 @@ use sdk_shim::outcome::{Answer, Outcome, flag};
 /// Filter state that our refusals leave: the cause.
 pub const REFUSED: &str = "holdfast.circuit_breaker";
 
+/// Filter state by which an attempt that we refused ourselves is known to the request's other attempts.
+pub const REFUSED_ATTEMPT: &str = "holdfast.circuit_breaker.refused_attempt";
+/// `response.code_details` where the service answered.
+const VIA_UPSTREAM: &[u8] = b"via_upstream";
+/// The same where the stream's maximal duration was over, which a client may have chosen.
+const MAX_DURATION: &[u8] = b"max_duration_timeout";
+
 /// What was heard of a call so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Heard {
@@ -78,7 +85,7 @@ pub const SPOKE: Answer = Answer::Service { status: 200, grpc: Some(0) };
 pub fn end<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Option<Answer> {
     let (flags, request_sent) = (flags(host), call.request_sent);
     match (call.heard, policy.common.chain) {
-        (Heard::Nothing, Chain::Upstream) => attempt_without_response(host, flags, request_sent),
+        (Heard::Nothing, Chain::Upstream) => attempt_without_response(host, policy, call, flags),
         (Heard::Nothing, Chain::Downstream) => Some(not_service(host, policy, call)),
         (Heard::Headers, _) if flags & flag::CLIENT_ABORT != 0 && call.spoke => Some(SPOKE),
         (_, _) if flags & flag::CLIENT_ABORT != 0 => None,
@@ -101,7 +108,7 @@ const fn was_cut(flags: u64) -> bool {
 fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
     let (mut flags, request_sent) = (flags(host), call.request_sent);
     let long = || host.now().since(call.started) >= policy.slow_call;
-    if flags == 0 && request_sent && details(host).starts_with(b"max_duration_timeout") && long() {
+    if flags == 0 && request_sent && details(host).starts_with(MAX_DURATION) && long() {
         flags = flag::MAX_DURATION;
     }
     Answer::NotService { flags, request_sent }
@@ -109,16 +116,22 @@ fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
 
 /// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts, hedge losers and
 /// where our own refusal of another attempt ended the request, else a timeout (a reset can't be told apart there).
-fn attempt_without_response<H: Host>(host: &H, flags: u64, request_sent: bool) -> Option<Answer> {
+fn attempt_without_response<H: Host>(host: &H, policy: &Policy, call: &Pending, flags: u64) -> Option<Answer> {
     let failed = host.property(&["upstream", "transport_failure_reason"]).is_some_and(|reason| !reason.is_empty());
     if failed {
-        return Some(Answer::NotService { flags: flag::CONNECT_FAILURE, request_sent });
+        return Some(Answer::NotService { flags: flag::CONNECT_FAILURE, request_sent: call.request_sent });
     }
-    let refused = || host.property(&[REFUSED]).is_some_and(|cause| !cause.is_empty());
-    if flags & flag::CLIENT_ABORT != 0 || is_via_upstream(host) || refused() {
+    // A request that its client never finished: the silence is the client's.
+    if flags & flag::CLIENT_ABORT != 0 || !call.request_sent {
         return None;
     }
-    Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent })
+    let details = details(host);
+    let hurried = details.starts_with(MAX_DURATION) && host.now().since(call.started) < policy.slow_call;
+    let refused = || host.property(&[REFUSED_ATTEMPT]).is_some_and(|cause| !cause.is_empty());
+    if hurried || details == VIA_UPSTREAM || refused() {
+        return None;
+    }
+    Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent: true })
 }
 
 fn flags<H: Host>(host: &H) -> u64 {
@@ -134,7 +147,7 @@ fn details<H: Host>(host: &H) -> Vec<u8> {
 }
 
 fn is_via_upstream<H: Host>(host: &H) -> bool {
-    details(host) == b"via_upstream"
+    details(host) == VIA_UPSTREAM
 }
 
 fn grpc_status<H: Host>(host: &H, map: Map) -> Option<u32> {

@@ -151,7 +151,7 @@ impl Track {
         };
         self.run.set(Run { successes: base.0[0], base: base.0[1] });
         let mut ring = Ring::starting(slots(policy), slot(policy, at, base), base);
-        ring.observe(slot(policy, now, totals), totals);
+        move_on(policy, &mut ring, slot(policy, now, totals), totals);
         self.failing.set(ring.window(totals).0[1] > 0);
         *self.ring.borrow_mut() = Some(ring);
     }
@@ -166,7 +166,7 @@ impl Track {
         let totals = self.metrics.totals(host);
         let slot = slot(policy, now, totals);
         let ring = ring.get_or_insert_with(|| Ring::starting(slots(policy), slot, totals));
-        ring.observe(slot, totals);
+        move_on(policy, ring, slot, totals);
         self.failing.set(ring.window(totals).0[1] > 0);
     }
 
@@ -263,13 +263,21 @@ impl Track {
     }
 }
 
+fn move_on(policy: &Policy, ring: &mut Ring<4>, slot: u64, totals: Counts) {
+    match policy.window {
+        Window::Time(_) => ring.observe(slot, totals),
+        Window::Calls(_) => ring.observe_calls(slot, totals),
+    }
+}
+
 /// The number of the current slot: tenths of the window, in time or in calls.
 fn slot(policy: &Policy, now: Instant, totals: Counts) -> u64 {
     match policy.window {
         Window::Time(window) => now.as_nanos() / (nanos(window) / SLOTS).max(1),
         Window::Calls(calls) => {
-            let [successes, failures, ..] = totals.0;
-            successes.saturating_add(failures) / calls.get().div_ceil(SLOTS)
+            // Throttled requests are calls too, or they would pile up in a window that nothing moves on.
+            let [successes, failures, _, throttled] = totals.0;
+            successes.saturating_add(failures).saturating_add(throttled) / calls.get().div_ceil(SLOTS)
         }
     }
 }

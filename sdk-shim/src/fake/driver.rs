@@ -156,6 +156,11 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         self.step(id, (Phase::ResponseHeaders, Direction::Response, At::Headers), act);
     }
 
+    pub(super) fn request_trailers(&self, id: ContextId) {
+        let act = |plugin: &P, call: &mut P::Call, host: &FakeHost| plugin.on_request_trailers(call, host);
+        self.step(id, (Phase::RequestBody, Direction::Request, At::Trailers), act);
+    }
+
     pub(super) fn response_trailers(&self, id: ContextId, trailers: Headers) {
         self.host().with(id, |stream| stream.trailers = trailers);
         if self.host().flavor() == Flavor::Envoy {

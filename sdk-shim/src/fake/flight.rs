@@ -111,6 +111,17 @@ impl<P: Plugin<FakeHost>> InFlight<P> {
         self
     }
 
+    /// The request ends in trailers. `WasmX` tells nobody.
+    ///
+    /// # Panics
+    /// On a trap.
+    pub fn request_trailers(&mut self) -> &mut Self {
+        if self.reply().is_none() && self.worker.host().flavor() == Flavor::Envoy {
+            self.worker.request_trailers(self.id);
+        }
+        self
+    }
+
     /// The service answers; `end` where no body follows.
     ///
     /// # Panics

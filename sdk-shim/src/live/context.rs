@@ -122,6 +122,10 @@ impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
         self.flow(|plugin, call| plugin.on_request_body(call, &LiveHost, size, end))
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.flow(|plugin, call| plugin.on_request_trailers(call, &LiveHost))
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
         self.flow(|plugin, call| plugin.on_response_headers(call, &LiveHost, end))
     }

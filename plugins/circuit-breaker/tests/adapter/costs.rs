@@ -38,7 +38,7 @@ fn a_request_with_a_body_may_be_grpc_and_costs_the_responses_content_type() {
     plugin.host().clear_calls();
     with_body();
     let names: Vec<_> = plugin.host().calls().iter().map(|call| call.name).collect();
-    assert_eq!(names, ["property", "now", "now", "now", "header", "header", "increment"]);
+    assert_eq!(names, ["property", "now", "header", "now", "now", "header", "header", "increment"]);
     assert!(plugin.host().call_lines().contains(&"header(ResponseHeaders content-type)".to_owned()));
 }
 

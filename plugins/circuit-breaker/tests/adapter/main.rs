@@ -27,3 +27,4 @@ mod refusals;
 mod support;
 mod ticks;
 mod together;
+mod unfair;
