@@ -186,11 +186,19 @@ async fn health(state: &Arc<State>, hangup: &Hangup, request: Request<Incoming>)
 async fn visit(state: &Arc<State>, hangup: &Hangup, request: Request<Incoming>) -> Response<Body> {
     let visit = state.ledger.enter(&request);
     let general = state.switches().fault.clone();
-    let own = request.headers().get("x-upstream-fault").and_then(|value| value.to_str().ok()?.parse().ok());
+    let own = own_fault(&request);
     let fault: Fault = own.unwrap_or(general).at_turn(visit.turn);
     let mut response = meet(fault, hangup, state, request).await;
     response.headers_mut().extend(state.switches().headers.clone());
     reply::holding(response, visit)
+}
+
+/// The fault that a request brings along; its retries may bring one of their own.
+fn own_fault(request: &Request<Incoming>) -> Option<Fault> {
+    let named = |name: &str| request.headers().get(name)?.to_str().ok()?.parse().ok();
+    let is_retry = request.headers().get("x-envoy-attempt-count").is_some_and(|count| count != "1");
+    let of_retries = if is_retry { named("x-upstream-fault-of-retries") } else { None };
+    of_retries.or_else(|| named("x-upstream-fault"))
 }
 
 async fn meet(fault: Fault, hangup: &Hangup, state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {

@@ -19,6 +19,8 @@ const GRPC_RETRIED: [u64; 5] = [1, 4, 8, 13, 14];
 const MARKS: [&str; 3] = ["x-retry-attempt", "x-envoy-attempt-count", "grpc-previous-rpc-attempts"];
 /// Marks that one request may be asked for.
 const MOST_MARKS: usize = 8;
+/// As many as one tick looks after, or slots would last longer than they say.
+const MOST_KEYS: u32 = 1_000;
 const ALIASES: [&str; 3] = ["percent", "interval", "minRetryRate"];
 /// Fields that speak of the proxy's own retries.
 const STEERING: [&str; 9] = [
@@ -68,6 +70,10 @@ fn full(read: &mut Reader<'_>) -> Policy {
     let common = Common::read(read);
     check_mode(read, &common);
     check_chain(read, common.chain);
+    if common.max_keys > MOST_KEYS {
+        let allowed = format!("a whole number from 1 to {MOST_KEYS}: each key's slots are begun by every tick");
+        read.fault("max_keys", common.max_keys.to_string(), allowed);
+    }
     let insecure_literal = common.insecure_literal;
     Policy {
         budget: proxys_budget(read),

@@ -10,7 +10,7 @@ use crate::metrics::DownstreamMetrics;
 use crate::notices::{Empties, TellsClients};
 use crate::policy::{ClientRetries, Policy, RetryUnsafe};
 use crate::state::Slots;
-use crate::tally::Tally;
+use crate::tally::{Line, Tally};
 use crate::upstream::{self, RETRY_IN, VETO, period};
 use core::cell::RefCell;
 use core::time::Duration;
@@ -42,6 +42,7 @@ const NEVER: (&str, &str) = ("grpc-retry-pushback-ms", "-1");
 #[derive(Debug)]
 pub struct Downstream {
     policy: Policy,
+    line: Line,
     keys: Keys<Side>,
     /// The upstream entry's cells are named as its keys are.
     upstream_prefix: String,
@@ -95,6 +96,7 @@ impl Downstream {
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
         Ok(Self {
             debug_token,
+            line: Line::of(&common.instance),
             keys: Keys::new("retry-budget", common, &policy.meaning()),
             upstream_prefix: upstream::keys::<()>(&policy).prefix().to_owned(),
             meter: crate::metrics::meter(host, common, "downstream"),
@@ -183,7 +185,7 @@ impl Downstream {
         } else if self.may_not_be_repeated(host) {
             Cause::Unsafe
         } else if self.empties.any(host, now, self.policy.common.state_refresh)
-            && self.empties.holds(&self.side(host).name)
+            && self.empties.is_empty(&self.side(host).name, now)
         {
             Cause::Budget
         } else {
@@ -195,7 +197,7 @@ impl Downstream {
         if enforced {
             host.set_header(Map::RequestHeaders, NO_RETRIES.0, NO_RETRIES.1);
             // Its answers need no grants, which nobody would use.
-            Tally { steered: true, is_client_retry, ..Tally::default() }.write(host);
+            self.line.write(host, Tally { steered: true, is_client_retry, ..Tally::default() });
         }
         Some(cause)
     }
@@ -219,7 +221,7 @@ impl Downstream {
     /// An answer goes to the client: without what the upstream entry left on it.
     pub fn answered<H: Host>(&self, host: &H, request: &mut Request) {
         request.answered = true;
-        request.tally = Tally::read(host);
+        request.tally = self.line.read(host);
         if request.tally.is_some_and(|tally| tally.marked) {
             host.remove_header(Map::ResponseHeaders, VETO);
             host.remove_header(Map::ResponseHeaders, RETRY_IN);
@@ -231,7 +233,7 @@ impl Downstream {
 
     /// A request is over: a grant that no attempt used goes back, if it is certain that every window that holds the one holds the other.
     pub fn end<H: Host>(&self, host: &H, request: &Request) {
-        let tally = if request.answered { request.tally } else { Tally::read(host) };
+        let tally = if request.answered { request.tally } else { self.line.read(host) };
         let Some(Tally { covered, slot: Some(slot), .. }) = tally else { return };
         if covered <= upstream::attempts(host) {
             return;

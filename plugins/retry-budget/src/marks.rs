@@ -6,7 +6,7 @@
 
 use crate::policy::ClientRetries;
 use sdk_shim::common::same_secret;
-use sdk_shim::headers::number;
+use sdk_shim::headers::{Headers, number};
 use sdk_shim::host::{Host, Map};
 
 /// Envoy counts the first try too; all others count what came before.
@@ -17,17 +17,27 @@ pub fn retry_of<H: Host>(host: &H, clients: &ClientRetries, token: Option<&[u8]>
     if !is_trusted(host, clients, token) {
         return None;
     }
-    clients.headers.iter().filter_map(|name| mark(host, name)).max()
+    clients.headers.iter().flat_map(|name| values(host, name).into_iter().filter_map(|value| mark(name, &value))).max()
 }
 
 fn is_trusted<H: Host>(host: &H, clients: &ClientRetries, token: Option<&[u8]>) -> bool {
     let Some(proof) = &clients.trusted_proof else { return true };
-    let Some(given) = host.header(Map::RequestHeaders, &proof.header) else { return false };
-    host.remove_header(Map::RequestHeaders, &proof.header);
-    token.is_some_and(|token| same_secret(&given, token))
+    let given = values(host, &proof.header);
+    if !given.is_empty() {
+        host.remove_header(Map::RequestHeaders, &proof.header);
+    }
+    // A client's value beside the hop's must not hide that.
+    token.is_some_and(|token| given.iter().any(|given| same_secret(given, token)))
 }
 
-fn mark<H: Host>(host: &H, name: &str) -> Option<u32> {
-    let count = host.header(Map::RequestHeaders, name).and_then(|value| number(&value))?;
-    count.checked_sub(u32::from(name == COUNTS_FIRST)).filter(|retries| *retries > 0)
+/// Every value of a header. One that is absent costs one look.
+fn values<H: Host>(host: &H, name: &str) -> Vec<Vec<u8>> {
+    if host.header(Map::RequestHeaders, name).is_none() {
+        return Vec::new();
+    }
+    Headers::from(host.headers(Map::RequestHeaders)).all(name).map(<[u8]>::to_vec).collect()
+}
+
+fn mark(name: &str, value: &[u8]) -> Option<u32> {
+    number(value)?.checked_sub(u32::from(name == COUNTS_FIRST)).filter(|retries| *retries > 0)
 }

@@ -23,17 +23,23 @@ pub struct Empties {
     read_at: Cell<Option<Instant>>,
 }
 
+/// Each name, and until when it stands: whoever listed it may be gone, pushed away or switched off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Names(Vec<String>);
+struct Names(Vec<(String, Instant)>);
 
 impl Record for Names {
     fn encode(&self) -> Vec<u8> {
-        self.0.join("\n").into_bytes()
+        let lines: Vec<String> = self.0.iter().map(|(name, until)| format!("{} {name}", until.as_nanos())).collect();
+        lines.join("\n").into_bytes()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok()?;
-        Some(Self(text.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).take(MOST).collect()))
+        let line = |line: &str| {
+            let (until, name) = line.split_once(' ')?;
+            Some((name.to_owned(), Instant::from_nanos(until.parse().ok()?)))
+        };
+        Some(Self(text.split('\n').filter_map(line).take(MOST).collect()))
     }
 }
 
@@ -106,23 +112,46 @@ impl Empties {
         !self.names.borrow().0.is_empty()
     }
 
-    /// Whether this key is one.
+    /// Whether this key is listed, whatever its time.
     pub fn holds(&self, name: &str) -> bool {
-        self.names.borrow().0.iter().any(|known| known == name)
+        self.until(name).is_some()
     }
 
-    /// A key's budget ran out, or has something left again. One shared write, and none where that is known.
-    pub fn note<H: Host>(&self, host: &H, name: &str, empty: bool) {
-        if self.holds(name) == empty {
+    /// Whether this key's budget is empty.
+    pub fn is_empty(&self, name: &str, now: Instant) -> bool {
+        self.until(name).is_some_and(|until| now < until)
+    }
+
+    fn until(&self, name: &str) -> Option<Instant> {
+        self.names.borrow().0.iter().find(|(known, _)| known == name).map(|(_, until)| *until)
+    }
+
+    /// A key's budget is empty. It stands for three of the upstream entry's periods, and is renewed when a third of that is over.
+    pub fn note_empty<H: Host>(&self, host: &H, name: &str, now: Instant, period: Duration) {
+        let (soon, until) = (now.plus(period * 2), now.plus(period * 3));
+        if self.until(name).is_some_and(|known| known > soon && known <= until) {
             return;
         }
-        // Steering is a courtesy: who isn't steered is refused per attempt.
+        self.change(host, |names| {
+            names.retain(|(known, _)| known != name);
+            if names.len() < MOST {
+                names.push((name.to_owned(), until));
+            }
+        });
+    }
+
+    /// It has something left again.
+    pub fn note_refilled<H: Host>(&self, host: &H, name: &str) {
+        if self.holds(name) {
+            self.change(host, |names| names.retain(|(known, _)| known != name));
+        }
+    }
+
+    /// Steering is a courtesy: who isn't steered is refused per attempt.
+    fn change<H: Host>(&self, host: &H, change: impl Fn(&mut Vec<(String, Instant)>)) {
         let stored = cell::update(host, &self.cell, |stored: Option<Names>| {
             let mut names = stored.unwrap_or_default();
-            names.0.retain(|known| known != name);
-            if empty && names.0.len() < MOST {
-                names.0.push(name.to_owned());
-            }
+            change(&mut names.0);
             (Some(names.clone()), names)
         });
         if let Ok(names) = stored {

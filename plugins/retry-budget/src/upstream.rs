@@ -13,7 +13,7 @@ use crate::metrics::UpstreamMetrics;
 use crate::notices::{Empties, TellsClients};
 use crate::policy::Policy;
 use crate::pushback;
-use crate::tally::Tally;
+use crate::tally::{Line, Tally};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::claim::Claim;
@@ -40,6 +40,7 @@ pub const RETRY_IN: &str = "x-holdfast-retry-in";
 #[derive(Debug)]
 pub struct Upstream {
     policy: Policy,
+    line: Line,
     keys: Keys<Track>,
     meter: Meter,
     journal: Journal,
@@ -82,6 +83,7 @@ impl Upstream {
         Self {
             claim: Claim::lay(host, keys.prefix(), configuration),
             is_newest: Cell::new(true),
+            line: Line::of(&policy.common.instance),
             keys,
             meter,
             journal: Journal::new("retry-budget", "upstream", &policy.common.instance),
@@ -117,12 +119,12 @@ impl Upstream {
 
     /// A request begins, which may make room for a retry; but a client's retry doesn't earn one.
     fn first<H: Host>(&self, host: &H, track: &Track) {
-        if self.clients.known() && Tally::read(host).is_some_and(|tally| tally.is_client_retry) {
+        if self.clients.known() && self.line.read(host).is_some_and(|tally| tally.is_client_retry) {
             return;
         }
         track.account.count_request(host);
         if self.empties.holds(&track.name) && self.left(host, track) > 0 {
-            self.empties.note(host, &track.name, false);
+            self.empties.note_refilled(host, &track.name);
         }
     }
 
@@ -131,13 +133,13 @@ impl Upstream {
         let Attempt { track, nth, .. } = attempt;
         track.metrics.retry(host, &self.meter);
         // What stood on the answer before went with it.
-        let mut tally = Tally { marked: false, ..Tally::read(host).unwrap_or_default() };
+        let mut tally = Tally { marked: false, ..self.line.read(host).unwrap_or_default() };
         if tally.covered >= *nth {
-            tally.write(host);
+            self.line.write(host, tally);
             return Flow::Continue;
         }
         tally.covered = *nth;
-        let is_hedge = tally.ended + 1 < *nth;
+        let is_hedge = tally.others_under_way(*nth);
         if is_hedge {
             track.notes_all.set(true);
         }
@@ -150,12 +152,12 @@ impl Upstream {
                 None
             }
             Answer::Refused if self.enforces(host, track, Cause::Budget, now) => {
-                tally.write(host);
-                return self.refuse(host, *nth);
+                self.line.write(host, tally);
+                return if is_over(host) { Flow::Continue } else { self.refuse(host, *nth) };
             }
             Answer::Refused => None,
         };
-        tally.write(host);
+        self.line.write(host, tally);
         Flow::Continue
     }
 
@@ -186,31 +188,32 @@ impl Upstream {
         if is_well && !is_retried && attempt.nth == 1 && !attempt.track.notes_all.get() {
             return;
         }
-        let mut tally = Tally::read(host).unwrap_or_default();
-        tally.ended = tally.ended.max(attempt.nth);
+        let mut tally = self.line.read(host).unwrap_or_default().ended(attempt.nth);
         // An answer that says itself that it must not be retried needs nothing from us, and keeps what it says.
         if is_retried && !tally.steered && host.header(Map::ResponseHeaders, VETO).is_none() {
             self.judge(host, attempt, &mut tally);
         }
-        tally.write(host);
+        self.line.write(host, tally);
     }
 
     /// An answer that the router would retry.
     fn judge<H: Host>(&self, host: &H, attempt: &Attempt, tally: &mut Tally) {
         let (track, now) = (&attempt.track, host.now());
+        // The name is ours: what a service says in it must not move the router.
+        host.remove_header(Map::ResponseHeaders, RETRY_IN);
         let header = |name| host.header(Map::ResponseHeaders, name);
         let asked = pushback::of(header("retry-after").as_deref(), header("grpc-retry-pushback-ms").as_deref(), now);
         let Some(wait) = wait_of(asked, self.policy.max_pushback) else {
             return self.veto(host, attempt, Cause::Pushback, tally, now);
         };
         if tally.covered > attempt.nth {
-            // The next attempt is under way already.
+            // The next attempt has its grant already.
             return;
         }
         match self.ask(host, track, now) {
             Answer::Granted(slot) => {
                 (tally.covered, tally.slot) = (attempt.nth + 1, Some(slot));
-                if wait > 0 && self.mode(track, now) != Mode::DryRun {
+                if wait > 0 && self.acts(track, now) {
                     host.set_header(Map::ResponseHeaders, RETRY_IN, wait.to_string().as_bytes());
                     tally.marked = true;
                 }
@@ -219,7 +222,12 @@ impl Upstream {
         }
     }
 
+    /// The router stops, and sends this very answer. So nothing is said while another attempt may still do better: whatever
+    /// begins in its stead is a hedge, and owed.
     fn veto<H: Host>(&self, host: &H, attempt: &Attempt, cause: Cause, tally: &mut Tally, now: Instant) {
+        if tally.others_under_way(attempt.nth) {
+            return;
+        }
         if self.enforces(host, &attempt.track, cause, now) {
             host.set_header(Map::ResponseHeaders, VETO, b"true");
             tally.marked = true;
@@ -232,8 +240,7 @@ impl Upstream {
     /// An attempt is over. Without an answer, the next one will want to know that it doesn't hedge.
     pub fn end<H: Host>(&self, host: &H, attempt: &Attempt) {
         if !attempt.answered {
-            let tally = Tally::read(host).unwrap_or_default();
-            Tally { ended: tally.ended.max(attempt.nth), ..tally }.write(host);
+            self.line.write(host, self.line.read(host).unwrap_or_default().ended(attempt.nth));
         }
     }
 
@@ -253,7 +260,7 @@ impl Upstream {
 
     fn ran_out<H: Host>(&self, host: &H, track: &Track, now: Instant) {
         if self.mode(track, now) == Mode::Enforce && self.is_newest.get() {
-            self.empties.note(host, &track.name, true);
+            self.empties.note_empty(host, &track.name, now, self.tick_period());
         }
         if track.ticks_since_refusal.replace(Some(0)).is_none() {
             self.tell(host, track, "empty");
@@ -273,9 +280,14 @@ impl Upstream {
 
     /// Counts a refusal; whether it is acted on.
     fn enforces<H: Host>(&self, host: &H, track: &Track, cause: Cause, now: Instant) -> bool {
-        let enforced = self.mode(track, now) == Mode::Enforce && self.policy.common.enforce_ratio.takes(self.draw());
+        let enforced = self.acts(track, now);
         track.metrics.refused(host, &self.meter, cause, enforced);
         enforced
+    }
+
+    /// Whether this decision is acted on.
+    fn acts(&self, track: &Track, now: Instant) -> bool {
+        self.mode(track, now) == Mode::Enforce && self.policy.common.enforce_ratio.takes(self.draw())
     }
 
     fn mode(&self, track: &Track, now: Instant) -> Mode {
@@ -307,7 +319,9 @@ impl Upstream {
         let (window, left) = (track.account.window(host), self.left(host, track));
         track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
         if left > 0 || idle {
-            self.empties.note(host, &track.name, false);
+            self.empties.note_refilled(host, &track.name);
+        } else if self.empties.holds(&track.name) {
+            self.empties.note_empty(host, &track.name, now, self.tick_period());
         }
         let ticks = track.ticks_since_refusal.get().map(|ticks| ticks + 1);
         track.ticks_since_refusal.set(ticks.filter(|ticks| *ticks <= SLOTS));
@@ -362,6 +376,12 @@ pub fn period(ttl: Duration) -> Duration {
 pub fn attempts<H: Host>(host: &H) -> u32 {
     let bytes = host.property(&["upstream", "request_attempt_count"]).unwrap_or_default();
     bytes.first_chunk::<8>().and_then(|count| u32::try_from(u64::from_le_bytes(*count)).ok()).unwrap_or(0)
+}
+
+/// Envoy 1.36 lets the filters run for an attempt that a full pool refused, when the request has been answered already; a reply of
+/// ours would then be a second one, which kills the process.
+fn is_over<H: Host>(host: &H) -> bool {
+    host.property(&["response", "code_details"]).is_some_and(|details| !details.is_empty())
 }
 
 fn grpc_status<H: Host>(host: &H) -> Option<u32> {

@@ -56,6 +56,7 @@ const FAULTY: &[(&str, &[&str])] = &[
     (r#"{"ratio": 2, "ttl": "0s", "min_retries_per_second": -1}"#, &["$.ratio", "$.min_retries_per_second", "$.ttl"]),
     (r#"{"ratio": 0.0000001}"#, &["$.ratio"]),
     (r#"{"mode": "force_open"}"#, &["$.mode"]),
+    (r#"{"max_keys": 1001}"#, &["$.max_keys"]),
     (r#"{"mode": "force_closed"}"#, &["$.mode"]),
     (r#"{"ratios": 0.2, "colour": "red"}"#, &["$.colour", "$.ratios"]),
     (r#"{"percent": 20, "ratio": 0.2, "ttl": "1s"}"#, &["$.ratio", "$.ttl"]),

@@ -57,7 +57,8 @@ fn envoy_has(stream: &Stream, name: &str) -> bool {
     let ended = matches!(phase, Phase::Log | Phase::Done);
     match name {
         "request.duration" => down && phase == Phase::Log,
-        "response.flags" => true,
+        // The details too, where the request has been answered already (a full pool on 1.36).
+        "response.flags" | "response.code_details" => true,
         "response.code" => ended,
         "upstream.address" => !down || !phase.is_request(),
         "upstream.local_address" => !phase.is_request(),

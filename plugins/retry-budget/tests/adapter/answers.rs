@@ -26,7 +26,7 @@ fn a_granted_retry_asks_for_nothing_when_it_begins_and_for_the_next_when_it_fail
     assert!(!tries.answer(2, "503"));
     assert_eq!((up(&proxy, "granted_total"), up(&proxy, "retries_total")), (2, 1));
     assert!(tries.answer(3, "503"), "ten requests have two");
-    assert_eq!(tries.line(), "3,3,1,1,0");
+    assert_eq!(tries.line(), "3,7,1,1,0");
 }
 
 #[test]

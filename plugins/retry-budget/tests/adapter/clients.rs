@@ -112,6 +112,8 @@ fn only_whoever_proves_it_is_believed_and_the_proof_goes_no_further() {
         "trusted_proof": {"header": "x-proof", "token": {"literal": "s3cret"}}}}"#;
     let proxy = envoy();
     let plugin = worker(&proxy, config);
+    let hidden = &[("x-retry-attempt", "1"), ("x-proof", "junk"), ("x-proof", "s3cret")];
+    assert!(!request(&plugin, hidden).passed(), "a value of one's own beside the hop's doesn't hide it");
     for spoofed in [&[("x-retry-attempt", "1")][..], &[("x-retry-attempt", "1"), ("x-proof", "guess")]] {
         let call = request(&plugin, spoofed);
         assert!(call.passed() && call.request_header("x-proof").is_none(), "a first try like any other");

@@ -162,3 +162,33 @@ fn an_operators_word_is_obeyed_and_expires() {
     proxy.advance(Duration::from_secs(60));
     assert!(Tries::of(&b).answer(1, "503"));
 }
+
+/// A veto makes the router send the answer on at once; while a slow first attempt may still succeed, that would end its request.
+#[test]
+fn nothing_final_is_said_while_another_attempt_is_under_way() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, r#"{"chain": "upstream", "ratio": 0, "min_retries_per_second": 0}"#);
+    let tries = Tries::of(&plugin);
+    let mut slow = tries.begin(1);
+    assert!(!tries.answer(2, "503"), "no veto");
+    tries.reset(3);
+    assert!(tries.begin(4).passed(), "no refusal");
+    slow.respond(&[(":status", "200")], true);
+    slow.finish();
+    assert_eq!(up(&proxy, "refused_total;cause=budget"), 0);
+}
+
+/// Envoy 1.36: an attempt that a full pool refused runs the filters when the request has been answered already.
+#[test]
+fn a_request_that_is_over_gets_no_second_answer() {
+    let plugin = worker(&envoy(), r#"{"chain": "upstream", "ratio": 0, "min_retries_per_second": 0}"#);
+    let tries = Tries::of(&plugin);
+    tries.reset(1);
+    let dead = plugin
+        .stream()
+        .attempt(2)
+        .sharing(&tries.state)
+        .property("response.code_details", "upstream_reset_before_response_started{overflow}")
+        .request(GET);
+    assert!(dead.reply().is_none());
+}

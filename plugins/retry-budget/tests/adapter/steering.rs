@@ -54,14 +54,12 @@ fn when_something_is_left_again_they_are() {
     let host = proxy.worker();
     let upstream = entry(&host, r#"{"chain": "upstream", "ratio": 1, "min_retries_per_second": 0}"#);
     let downstream = entry(&host, "{}");
-    assert!(!Tries::of(&upstream).answer(1, "503"));
-    let mut second = Tries::of(&upstream).begin(2);
-    second.respond(&[(":status", "503")], true);
-    assert!(second.response_header("x-envoy-ratelimited").is_some());
-    second.finish();
+    let tries = Tries::of(&upstream);
+    assert!(!tries.answer(1, "503"));
+    assert!(tries.answer(2, "503"));
     proxy.advance(Duration::from_millis(10));
     assert!(steered(&downstream.request(GET)));
-    crate::support::healthy(&upstream, 2);
+    crate::support::healthy(&upstream, 1);
     proxy.advance(Duration::from_millis(10));
     assert!(!steered(&downstream.request(GET)), "at once, not with the next tick");
 }
@@ -200,4 +198,47 @@ fn a_dry_run_steers_nobody() {
     let plugin = worker(&proxy, r#"{"mode": "dry_run"}"#);
     assert!(!steered(&plugin.request(POST)));
     assert_eq!((down(&proxy, "would_steer_total;cause=unsafe"), down(&proxy, "steered_total;cause=unsafe")), (1, 0));
+}
+
+/// Whoever listed a key may be switched off, pushed away or gone; its key must not be kept from retrying for ever.
+#[test]
+fn what_nobody_renews_is_forgotten() {
+    let proxy = envoy();
+    let host = proxy.worker();
+    let (upstream, downstream) = (entry(&host, UPSTREAM), entry(&host, "{}"));
+    assert!(Tries::of(&upstream).answer(1, "503"));
+    for _ in 0..20 {
+        proxy.advance(Duration::from_secs(1));
+        upstream.tick();
+        assert!(Tries::of(&upstream).answer(1, "503"));
+        assert!(steered(&downstream.request(GET)), "renewed as long as it is so");
+    }
+    proxy.advance(Duration::from_millis(3_100));
+    assert!(!steered(&downstream.request(GET)));
+}
+
+/// Two instances in one chain: what one of them lets go says nothing to the other.
+#[test]
+fn instances_dont_mix() {
+    let proxy = envoy();
+    let host = proxy.worker();
+    let strict = entry(&host, UPSTREAM);
+    let trial = entry(
+        &host,
+        r#"{"chain": "upstream", "instance": "trial", "mode": "dry_run", "ratio": 0, "min_retries_per_second": 0}"#,
+    );
+    let state = sdk_shim::fake::FilterState::default();
+    for nth in 1..=2 {
+        let mut first = trial.stream().attempt(nth).sharing(&state).request(GET);
+        let mut second = strict.stream().attempt(nth).sharing(&state).request(GET);
+        first.respond(&[(":status", "503")], true);
+        first.finish();
+        if nth == 1 {
+            second.respond(&[(":status", "503")], true);
+            assert!(second.response_header("x-envoy-ratelimited").is_some());
+        } else {
+            assert!(second.reply().is_some());
+        }
+        second.finish();
+    }
 }
