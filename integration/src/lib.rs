@@ -38,8 +38,10 @@ pub mod client;
 pub mod config;
 pub mod draw;
 pub mod envoy;
+mod process;
 mod runtime;
 pub mod simulation;
+pub mod store;
 pub mod upstream;
 mod wait;
 

@@ -11,13 +11,13 @@ use anyhow::Context as _;
 
 use crate::TestResult;
 
-/// Linux counts CPU time for user space in hundredths of a second on every platform that Envoy runs on.
+/// Linux counts CPU time for user space in hundredths of a second on every platform that it runs on.
 const TICK: Duration = Duration::from_millis(10);
 
 type Job = (Command, Sender<io::Result<Child>>);
 
 /// The kernel's "kill me when my parent dies" means the parent *thread*, and a test's thread may end before the
-/// Envoy that it shares with others. So one thread that never ends starts them all.
+/// process that it shares with others. So one thread that never ends starts them all.
 static STARTER: LazyLock<Mutex<Sender<Job>>> = LazyLock::new(|| {
     let (jobs, queue) = channel::<Job>();
     std::thread::spawn(move || {
@@ -31,7 +31,7 @@ static STARTER: LazyLock<Mutex<Sender<Job>>> = LazyLock::new(|| {
 
 /// A child process, killed and reaped when dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Mutex<Child>,
     pid: u32,
 }
@@ -39,7 +39,7 @@ pub(super) struct Process {
 // === impl Process ===
 
 impl Process {
-    pub(super) fn spawn(command: Command) -> TestResult<Self> {
+    pub(crate) fn spawn(command: Command) -> TestResult<Self> {
         let (answer, started) = channel();
         STARTER
             .lock()
@@ -47,24 +47,24 @@ impl Process {
             .send((command, answer))
             .context("the starter is gone")?;
         let child = started.recv().context("the starter is gone")?;
-        let child = child.context("starting Envoy")?;
+        let child = child.context("starting a process")?;
         Ok(Self { pid: child.id(), child: Mutex::new(child) })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait(), Ok(None))
     }
 
-    pub(super) fn cpu_time(&self) -> TestResult<Duration> {
+    pub(crate) fn cpu_time(&self) -> TestResult<Duration> {
         let ticks = cpu_ticks(&self.proc_file("stat")?).context("no CPU time in /proc/<pid>/stat")?;
         Ok(TICK * ticks)
     }
 
-    pub(super) fn rss(&self) -> TestResult<u64> {
+    pub(crate) fn rss(&self) -> TestResult<u64> {
         resident_bytes(&self.proc_file("status")?).context("no VmRSS in /proc/<pid>/status")
     }
 
@@ -84,7 +84,7 @@ impl Drop for Process {
 }
 
 /// A command that the kernel ends with us: under `setpriv --pdeathsig`, or plain on machines without util-linux.
-pub(super) fn guarded(program: &OsStr) -> Command {
+pub(crate) fn guarded(program: &OsStr) -> Command {
     static GUARD: LazyLock<bool> = LazyLock::new(|| Command::new("setpriv").arg("--version").output().is_ok());
     if !*GUARD {
         return Command::new(program);

@@ -21,6 +21,7 @@ mod values;
 mod wire;
 
 pub use reader::{Bounds, Reader};
+pub use strict::Strict;
 pub use values::{duration, shown, whole};
 
 use core::fmt;
@@ -111,7 +112,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
     }
     let no_json = |error| Faults::one("$", format!("no clean JSON ({error})"), "a JSON object");
     serde_json::from_slice(bytes)
-        .map(|strict::Strict(value)| value)
+        .map(|Strict(value)| value)
         .or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
 }
 

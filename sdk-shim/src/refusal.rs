@@ -30,7 +30,8 @@ impl Refusal<'_> {
     pub fn reply(&self, is_grpc: bool) -> Reply {
         let mut headers = self.headers();
         if is_grpc {
-            let body = format!("{}: {}; retry after {} s", self.plugin, self.cause, self.retry_after).into_bytes();
+            let plugin = self.plugin.replace('-', " ");
+            let body = format!("{plugin}: {}; retry after {} s", self.cause, self.retry_after).into_bytes();
             return Reply { status: self.status, headers, body, grpc_status: Some(UNAVAILABLE) };
         }
         headers.push(("content-type".to_owned(), "application/problem+json".to_owned()));

@@ -32,6 +32,19 @@ pub(crate) fn install(context: &Context, packages: &[&str], why: &str) -> Result
     Ok(())
 }
 
+/// Debian starts a package's service when it is installed, and we only want the program: whoever wanted the service had it before.
+pub(crate) fn stop_service(context: &Context, service: &str) {
+    let label = format!("systemctl disable {service}");
+    let command = match privilege() {
+        Ok(true) => context.cmd("sudo", label).args(["-n", "systemctl"]),
+        _ => context.cmd("systemctl", label),
+    };
+    let command = command.args(["disable", "--now", "--quiet", service]);
+    if command.tentative().run().is_err() {
+        note(&format!("{service}: if the package started its service, stop it yourself; the tests don't use it"));
+    }
+}
+
 fn apt_get(context: &Context, label: String, sudo: bool) -> Cmd {
     let command = if sudo {
         context.cmd("sudo", label).args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"])

@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::fuzz;
+use crate::setup;
 use crate::summary::{Outcome, Step, run_all};
 use crate::text;
 use crate::version::Version;
@@ -131,6 +132,8 @@ fn oldest_envoy(context: &Context) -> Result<Outcome> {
 
 fn real_envoy(context: &Context, version: Version) -> Result<Outcome> {
     build::ensure_built(context)?;
+    setup::redis(context)?;
+    setup::memcached(context)?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}", envoy.version));
     let command = command.args(["test", "--package", "integration", "--no-fail-fast", "--"]);

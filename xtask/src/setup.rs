@@ -13,7 +13,7 @@ use crate::envoy;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step { name: "newest Envoy", run: |context| envoy::exact(context, envoy::NEWEST).map(there) },
     Step { name: "oldest Envoy", run: |context| envoy::exact(context, envoy::OLDEST).map(there) },
@@ -21,6 +21,8 @@ const STEPS: [Step; 7] = [
     Step { name: "cargo-deny", run: |context| Tool::cargo_deny().find_or_install(context).map(at) },
     Step { name: "cargo-fuzz", run: |context| Tool::cargo_fuzz().find_or_install(context).map(at) },
     Step { name: "h2load", run: |context| h2load(context).map(at) },
+    Step { name: "redis-server", run: |context| redis(context).map(at) },
+    Step { name: "memcached", run: |context| memcached(context).map(at) },
 ];
 
 /// Installs all of it; a step that fails doesn't keep the others from being done.
@@ -34,6 +36,25 @@ pub(crate) fn h2load(context: &Context) -> Result<PathBuf> {
         apt::install(context, &["nghttp2-client"], "h2load, the load generator")?;
     }
     on_path("h2load").context("package nghttp2-client brought no h2load")
+}
+
+/// A store of the integration tests, which start their own.
+pub(crate) fn redis(context: &Context) -> Result<PathBuf> {
+    store(context, "redis-server")
+}
+
+/// Another one.
+pub(crate) fn memcached(context: &Context) -> Result<PathBuf> {
+    store(context, "memcached")
+}
+
+/// The package, the program and the service that the package starts have one name.
+fn store(context: &Context, program: &str) -> Result<PathBuf> {
+    if on_path(program).is_none() {
+        apt::install(context, &[program], &format!("{program}, a store of the tests"))?;
+        apt::stop_service(context, program);
+    }
+    on_path(program).with_context(|| format!("package {program} brought no {program}"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the end of a chain of map")]

@@ -16,7 +16,6 @@
 
 mod admin;
 mod options;
-mod process;
 mod prometheus;
 
 pub use options::Options;
@@ -30,8 +29,8 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::process::Process;
 use crate::{TestResult, eventually_some};
-use process::Process;
 
 /// Lines of the log that an error or a panicking test shows.
 const TAIL: usize = 25;

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Process, guarded};
 use super::{Envoy, binary, read_log, tail};
+use crate::process::{Process, guarded};
 use crate::{TestResult, client};
 
 /// File of Envoy's standard output and error: its own log would miss the back trace of a crash.

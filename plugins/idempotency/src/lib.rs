@@ -5,4 +5,12 @@
 //!
 //! **Under construction**: what is here is the pure half, which no module is built of yet.
 
+pub mod canonical;
+pub mod encoding;
+pub mod fingerprint;
+pub mod header;
 pub mod protocol;
+pub mod scope;
+pub mod secret;
+pub mod store;
+pub mod target;

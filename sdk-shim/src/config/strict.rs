@@ -7,8 +7,9 @@ use core::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A value that was read strictly.
-pub(super) struct Strict(pub(super) Value);
+/// A value in which no object names a field twice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strict(pub Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

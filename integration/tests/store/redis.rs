@@ -1,0 +1,166 @@
+//! A key in a real Redis, compared with the model after each step: what was said, and what is stored.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use idempotency::protocol::{Fingerprint, Owner, Record, Stage};
+use idempotency::store::redis::{Call, claimed, completed, released};
+use idempotency::store::resp::{self, Reply};
+use idempotency::store::{Failure, Name, Names};
+use integration::TestResult;
+use integration::store::Redis;
+
+use super::{Model, Op, Said};
+
+/// What is stored: under which name, and what.
+type Stored = Vec<(String, Record<Vec<u8>>)>;
+
+/// A step, and how it went.
+pub(crate) struct Seen {
+    pub(crate) said: Said,
+    stored: Stored,
+    /// By Redis' clock: before the script, after it, after the record was read.
+    times: [u64; 3],
+}
+
+/// The script that does it.
+pub(crate) fn call(names: &Names, op: &Op) -> Call {
+    match op {
+        Op::Claim(claim) => Call::claim(names, claim),
+        Op::Complete { owner, answer, ttl } => Call::complete(names, *owner, answer.clone(), *ttl),
+        Op::Abandon { owner, keep } => Call::abandon(names, *owner, *keep),
+    }
+}
+
+/// Does one thing as the plugin will: by the script's digest, and in full if Redis doesn't know it.
+pub(crate) fn ask(redis: &Redis, names: &Names, op: &Op) -> TestResult<Said> {
+    let said = match once(redis, names, op, Call::by_digest)? {
+        Err(Failure::UnknownScript) => once(redis, names, op, Call::in_full)?,
+        said => said,
+    };
+    said.map_err(|failure| anyhow!("{op:?}: {failure:?}"))
+}
+
+/// The same, one way only. A call of its own: Redis may cut a pipeline's replies after 64 KiB when it sees the half-close.
+pub(crate) fn once(
+    redis: &Redis,
+    names: &Names,
+    op: &Op,
+    write: fn(&Call, &mut Vec<u8>),
+) -> TestResult<Result<Said, Failure>> {
+    let mut bytes = Vec::new();
+    write(&call(names, op), &mut bytes);
+    let body = redis.call(&bytes)?;
+    let said = resp::replies(&body, 1).remove(0).and_then(|reply| match op {
+        Op::Claim(_) => claimed(&reply).map(Said::Claim),
+        Op::Complete { .. } => completed(&reply).map(Said::Complete),
+        Op::Abandon { .. } => released(&reply).map(Said::Abandon),
+    });
+    Ok(said)
+}
+
+/// The same, and looks at the clock and at what is stored.
+pub(crate) fn watch(redis: &Redis, names: &Names, op: &Op) -> TestResult<Seen> {
+    let before = now(redis)?;
+    let said = ask(redis, names, op)?;
+    let after = now(redis)?;
+    let mut stored = Stored::new();
+    for name in names.iter().map(Name::as_str) {
+        let body = redis.call(&command(&["HGETALL", name]))?;
+        let reply = resp::replies(&body, 1).remove(0).map_err(|failure| anyhow!("{failure:?}"))?;
+        stored.extend(record(&reply)?.map(|record| (name.to_owned(), record)));
+    }
+    Ok(Seen { said, stored, times: [before, after, now(redis)?] })
+}
+
+/// The model after this step, and when that was: there must be a millisecond between the two readings of the clock at which the protocol
+/// says and stores the same.
+pub(crate) fn compare(
+    model: &Model,
+    names: &Names,
+    before: &str,
+    op: &Op,
+    seen: &Seen,
+) -> TestResult<(Model, String, u64)> {
+    let mut expected = Vec::new();
+    for now in seen.times[0]..=seen.times[1] {
+        // Redis expires it a moment after its last millisecond.
+        let until = model.tombstone(op);
+        let ends = until.is_some_and(|until| (until..=until + 2).contains(&now));
+        let tombstones = if ends { vec![true, false] } else { vec![until.is_some_and(|until| now < until)] };
+        for tombstone in tombstones {
+            let (said, next) = model.after(op, now, tombstone);
+            let wrote = next.record != model.record;
+            let at = if wrote { names.first.as_str() } else { before }.to_owned();
+            if said == seen.said && is_stored(&next, &at, seen) {
+                return Ok((next, at, now));
+            }
+            expected.push((now, said, next.record, at));
+        }
+    }
+    bail!("{op:?} said {:?} and left {:?}; the protocol: {expected:#?}", seen.said, seen.stored)
+}
+
+fn is_stored(model: &Model, at: &str, seen: &Seen) -> bool {
+    match (&model.record, seen.stored.as_slice()) {
+        (None, []) => true,
+        (Some(record), []) => record.expires <= seen.times[2],
+        (Some(record), [(name, stored)]) => record == stored && at == name,
+        _ => false,
+    }
+}
+
+fn command(parts: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    resp::command(&mut out, parts.iter().map(|part| part.as_bytes()));
+    out
+}
+
+/// One command and its only reply, as text.
+pub(crate) fn text(redis: &Redis, parts: &[&str]) -> TestResult<String> {
+    let body = redis.call(&command(parts))?;
+    match resp::replies(&body, 1).remove(0) {
+        Ok(Reply::Bulk(text) | Reply::Simple(text)) => Ok(String::from_utf8_lossy(text).into_owned()),
+        Ok(Reply::Integer(number)) => Ok(number.to_string()),
+        other => bail!("{parts:?}: {other:?}"),
+    }
+}
+
+/// Redis' clock, in milliseconds.
+fn now(redis: &Redis) -> TestResult<u64> {
+    let body = redis.call(&command(&["TIME"]))?;
+    let Ok(Reply::Array(parts)) = resp::replies(&body, 1).remove(0) else { bail!("no time") };
+    let number = |part: &Reply<'_>| Ok::<u64, anyhow::Error>(bulk(part)?.parse()?);
+    Ok(number(&parts[0])? * 1000 + number(&parts[1])? / 1000)
+}
+
+fn bulk(reply: &Reply<'_>) -> TestResult<String> {
+    let Reply::Bulk(bytes) = reply else { bail!("{reply:?}") };
+    Ok(String::from_utf8(bytes.to_vec())?)
+}
+
+/// A hash as a record, read apart from the scripts.
+fn record(reply: &Reply<'_>) -> TestResult<Option<Record<Vec<u8>>>> {
+    let Reply::Array(parts) = reply else { bail!("{reply:?}") };
+    let mut fields = BTreeMap::new();
+    for pair in parts.chunks(2) {
+        let Reply::Bulk(value) = pair[1] else { bail!("{pair:?}") };
+        fields.insert(bulk(&pair[0])?, value.to_vec());
+    }
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let mut take = |name: &str| fields.remove(name).with_context(|| format!("no {name}"));
+    ensure!(take("r")? == b"1", "another form");
+    let owner = Owner(u128::from_str_radix(&String::from_utf8(take("o")?)?, 16)?);
+    let version = u64::from_str_radix(&String::from_utf8(take("v")?)?, 16)?;
+    let digest = take("d")?.try_into().ok().context("a digest of another length")?;
+    let fence = String::from_utf8(take("f")?)?.parse()?;
+    let expires = String::from_utf8(take("e")?)?.parse()?;
+    let stage = match take("l") {
+        Ok(lease) => Stage::Claimed { lease: String::from_utf8(lease)?.parse()? },
+        Err(_) => Stage::Done(take("a")?),
+    };
+    ensure!(fields.is_empty(), "what are {:?}", fields.keys());
+    Ok(Some(Record { owner, fence, fingerprint: Fingerprint { version, digest }, stage, expires }))
+}
