@@ -146,7 +146,7 @@ fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
     fs::write(&graph, export_graph())?;
     let cmd = context.cmd("wasm-metadce", format!("wasm-metadce {file}")).args(WASM_FEATURES);
     cmd.arg(artifact).arg("-f").arg(&graph).arg("-o").arg(&cut).run()?;
-    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).arg("-Oz");
+    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).args(["-Oz", "--converge"]);
     cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     Ok(optimized)
 }
