@@ -7,7 +7,7 @@ use sdk_shim::random::below;
 use sdk_shim::ratio::PPM;
 
 /// Longest time that a refused request is sent away for, in seconds.
-const MAX_RETRY_AFTER: u64 = 60;
+pub const MAX_RETRY_AFTER: u64 = 60;
 
 /// Why a retry doesn't happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

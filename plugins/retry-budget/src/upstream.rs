@@ -200,7 +200,9 @@ impl Upstream {
     fn judge<H: Host>(&self, host: &H, attempt: &Attempt, tally: &mut Tally) {
         let (track, now) = (&attempt.track, host.now());
         // The name is ours: what a service says in it must not move the router.
-        host.remove_header(Map::ResponseHeaders, RETRY_IN);
+        if self.mode(track, now) == Mode::Enforce {
+            host.remove_header(Map::ResponseHeaders, RETRY_IN);
+        }
         let header = |name| host.header(Map::ResponseHeaders, name);
         let asked = pushback::of(header("retry-after").as_deref(), header("grpc-retry-pushback-ms").as_deref(), now);
         let Some(wait) = wait_of(asked, self.policy.max_pushback) else {

@@ -99,9 +99,9 @@ fn a_dry_run_touches_nothing_and_counts_what_it_would_have_done() {
     let tries = Tries::of(&plugin);
     for nth in 1..=4 {
         let mut call = tries.begin(nth);
-        call.respond(&[(":status", "503"), ("retry-after", "1")], true);
+        call.respond(&[(":status", "503"), ("retry-after", "1"), ("x-holdfast-retry-in", "9")], true);
         assert_eq!(call.response_header("x-envoy-ratelimited"), None);
-        assert_eq!(call.response_header("x-holdfast-retry-in"), None);
+        assert_eq!(call.response_header("x-holdfast-retry-in").as_deref(), Some("9"), "theirs, as it came");
         call.finish();
     }
     assert_eq!((up(&proxy, "would_refuse_total;cause=budget"), up(&proxy, "granted_total")), (4, 0));
