@@ -181,7 +181,9 @@ fn a_window_of_five_calls_looks_at_five_calls() -> TestResult {
     }
     // The other worker's copy of the state may be 10 ms old.
     sleep(Duration::from_millis(30));
-    assert!(is_refused(edge)?, "six failures in a row, and a window of five calls (and a tenth)");
+    // And of what the other worker served between two looks of this one, it knows the proportion, not the order.
+    let refused = (0..3).map(|_| is_refused(edge)).collect::<TestResult<Vec<_>>>()?;
+    assert!(refused.contains(&true), "eight failures in a row, and a window of five calls (and a tenth)");
     Ok(())
 }
 
