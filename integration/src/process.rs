@@ -8,6 +8,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::TestResult;
 
@@ -59,6 +60,19 @@ impl Process {
         matches!(self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait(), Ok(None))
     }
 
+    /// Sends a signal; an error where the process has ended.
+    pub(crate) fn signal(&self, signal: Signal) -> TestResult {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is not reaped, nobody else can have its number.
+        anyhow::ensure!(child.try_wait()?.is_none(), "process {} has ended", self.pid);
+        kill_process(Pid::from_child(&child), signal).with_context(|| format!("{signal:?} for process {}", self.pid))
+    }
+
+    /// Kills it, as the kernel does when memory runs out, and returns when it is gone.
+    pub(crate) fn kill(&self) {
+        end(&mut self.child.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub(crate) fn cpu_time(&self) -> TestResult<Duration> {
         let ticks = cpu_ticks(&self.proc_file("stat")?).context("no CPU time in /proc/<pid>/stat")?;
         Ok(TICK * ticks)
@@ -76,11 +90,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Both fail only if the process is already gone and reaped, which is what we want.
-        drop(child.kill());
-        drop(child.wait());
+        end(self.child.get_mut().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+fn end(child: &mut Child) {
+    // Both fail only if the process is already gone and reaped, which is what we want.
+    drop(child.kill());
+    drop(child.wait());
 }
 
 /// A command that the kernel ends with us: under `setpriv --pdeathsig`, or plain on machines without util-linux.

@@ -54,7 +54,7 @@ fn bits(codes: &[u64]) -> u32 {
 }
 
 /// `503`, `"503"`, `"5xx"` or `"500-504"`; within 100 to 599.
-fn statuses(item: &Value) -> Option<RangeInclusive<u16>> {
+pub fn statuses(item: &Value) -> Option<RangeInclusive<u16>> {
     let legal = |n: &u16| (100..=599).contains(n);
     if let Some(n) = whole(item) {
         return u16::try_from(n).ok().filter(legal).map(|n| n..=n);

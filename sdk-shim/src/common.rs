@@ -204,7 +204,7 @@ pub fn read_secret(read: &mut Reader<'_>, insecure_literal: bool) -> Option<Secr
     let check = |text: &str| !text.is_empty() && text.len() <= 4_096;
     let (has_env, has_literal) = (read.has("env"), read.has("literal"));
     let env = read.text("env", "", allowed, check);
-    let literal = read.text("literal", "", allowed, check);
+    let literal = literal(read, allowed, check);
     if has_env == has_literal {
         read.fault(
             "",
@@ -221,4 +221,14 @@ pub fn read_secret(read: &mut Reader<'_>, insecure_literal: bool) -> Option<Secr
         );
     }
     Some(if has_env { Secret::Env(env) } else { Secret::Literal(literal) })
+}
+
+/// A fault shows what was found, and goes to the log: not here.
+fn literal(read: &mut Reader<'_>, allowed: &str, check: impl Fn(&str) -> bool) -> String {
+    let Some(value) = read.raw("literal") else { return String::new() };
+    if let Some(text) = value.as_str().filter(|text| check(text)) {
+        return text.to_owned();
+    }
+    read.fault("literal", "something else, not shown here", allowed);
+    String::new()
 }

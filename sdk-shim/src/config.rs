@@ -20,7 +20,7 @@ mod strict;
 mod values;
 mod wire;
 
-pub use reader::{Bounds, Reader};
+pub use reader::{Bounds, Reader, path_of};
 pub use strict::Strict;
 pub use values::{duration, shown, whole};
 

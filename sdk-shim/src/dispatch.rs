@@ -18,7 +18,7 @@ use crate::entry::Answer;
 use crate::host::{Body, Callout, CalloutId, ContextId, Host, Map};
 use crate::time::Instant;
 use core::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// How many streams one callback wakes. Envoy's stack ends at 273 (T13); this leaves room for the filters around us.
 pub const MAX_WAKES_PER_CALLBACK: usize = 64;
@@ -99,12 +99,19 @@ struct Waiter<T> {
     payload: T,
 }
 
+/// A call and who waits for it. A list of them is shorter to write than a map, in bytes of module too: few are under way at a time.
+#[derive(Debug)]
+struct Flight<T> {
+    id: CalloutId,
+    batch: Vec<Option<Waiter<T>>>,
+}
+
 /// Streams that wait for shared callouts: `T` is what each asks, `R` what it gets.
 #[derive(Debug)]
 pub struct Waiters<T, R> {
     queued: VecDeque<Waiter<T>>,
-    /// By call, in the order of the batch; `None` where a waiter expired, so that answers keep their places.
-    flying: BTreeMap<CalloutId, Vec<Option<Waiter<T>>>>,
+    /// In the order of each batch; `None` where a waiter expired, so that answers keep their places.
+    flying: Vec<Flight<T>>,
     woken: VecDeque<Woken<T, R>>,
     last: Instant,
 }
@@ -135,7 +142,7 @@ impl<T> Waiter<T> {
 
 impl<T, R> Default for Waiters<T, R> {
     fn default() -> Self {
-        Self { queued: VecDeque::new(), flying: BTreeMap::new(), woken: VecDeque::new(), last: Instant::default() }
+        Self { queued: VecDeque::new(), flying: Vec::new(), woken: VecDeque::new(), last: Instant::default() }
     }
 }
 
@@ -156,9 +163,10 @@ impl<T, R> Waiters<T, R> {
     pub fn sent(&mut self, id: CalloutId, batch: Batch<T>) {
         let batch = batch.0.into_iter().map(Some).collect();
         // A host that numbers anew has forgotten the older call.
-        if let Some(older) = self.flying.insert(id, batch) {
+        if let Some(older) = self.landed(id) {
             self.finish(older, core::iter::empty());
         }
+        self.flying.push(Flight { id, batch });
     }
 
     /// The host refused the call.
@@ -169,7 +177,7 @@ impl<T, R> Waiters<T, R> {
     /// The call was answered: one result per payload, in order. Too few, or none after a [`NoAnswer`], leave the rest
     /// without one. False where it is no call of ours.
     pub fn answered(&mut self, id: CalloutId, results: impl IntoIterator<Item = R>) -> bool {
-        let batch = self.flying.remove(&id);
+        let batch = self.landed(id);
         let ours = batch.is_some();
         self.finish(batch.unwrap_or_default(), results.into_iter());
         ours
@@ -181,10 +189,10 @@ impl<T, R> Waiters<T, R> {
         let before = self.woken.len();
         let (expired, queued) = self.queued.drain(..).partition::<Vec<_>, _>(|waiter| waiter.deadline <= now);
         self.queued = queued.into();
-        let flying = self.flying.values_mut().flatten();
+        let flying = self.flying.iter_mut().flat_map(|flight| &mut flight.batch);
         let late = flying.filter_map(|slot| slot.take_if(|waiter| waiter.deadline <= now));
         self.woken.extend(expired.into_iter().chain(late).map(|waiter| waiter.end(End::Expired)));
-        self.flying.retain(|_, batch| batch.iter().any(Option::is_some));
+        self.flying.retain(|flight| flight.batch.iter().any(Option::is_some));
         self.woken.len() - before
     }
 
@@ -195,7 +203,7 @@ impl<T, R> Waiters<T, R> {
 
     /// How many wait for anything: a call, its answer, or to be woken.
     pub fn len(&self) -> usize {
-        let flying: usize = self.flying.values().map(|batch| batch.iter().flatten().count()).sum();
+        let flying: usize = self.flying.iter().map(|flight| flight.batch.iter().flatten().count()).sum();
         self.queued.len() + flying + self.woken.len()
     }
 
@@ -204,9 +212,19 @@ impl<T, R> Waiters<T, R> {
         self.len() == 0
     }
 
+    /// How many of the next `most` that wait to be sent are alike, until the first one for which `alike` doesn't hold.
+    pub fn leading(&self, most: usize, mut alike: impl FnMut(&T) -> bool) -> usize {
+        self.queued.iter().take(most).take_while(|waiter| alike(&waiter.payload)).count()
+    }
+
     /// How many wait to be sent.
     pub fn queued(&self) -> usize {
         self.queued.len()
+    }
+
+    fn landed(&mut self, id: CalloutId) -> Option<Vec<Option<Waiter<T>>>> {
+        let at = self.flying.iter().position(|flight| flight.id == id)?;
+        Some(self.flying.swap_remove(at).batch)
     }
 
     fn finish(&mut self, batch: Vec<Option<Waiter<T>>>, mut results: impl Iterator<Item = R>) {
@@ -221,7 +239,8 @@ impl<T, R> Waiters<T, R> {
         let back = self.last.since(now);
         self.last = now;
         if !back.is_zero() {
-            let waiters = self.queued.iter_mut().chain(self.flying.values_mut().flatten().flatten());
+            let flying = self.flying.iter_mut().flat_map(|flight| &mut flight.batch).flatten();
+            let waiters = self.queued.iter_mut().chain(flying);
             waiters.for_each(|waiter| waiter.deadline = waiter.deadline.minus(back));
         }
     }
@@ -253,11 +272,16 @@ pub fn send<T, R>(
     sent
 }
 
-/// Wakes at most [`MAX_WAKES_PER_CALLBACK`] waiters, each with its stream in effect; how many. Streams that are gone are
-/// skipped. Call it once per callback: after an answer, and in each tick.
-pub fn wake<H: Host, T, R>(host: &H, waiters: &RefCell<Waiters<T, R>>, mut act: impl FnMut(&H, T, End<R>)) -> usize {
+/// Wakes at most `most` waiters, each with its stream in effect; how many. Streams that are gone are skipped. Call it in callbacks of the
+/// root, and let all queues of a module together wake at most [`MAX_WAKES_PER_CALLBACK`] in each.
+pub fn wake<H: Host, T, R>(
+    host: &H,
+    waiters: &RefCell<Waiters<T, R>>,
+    most: usize,
+    mut act: impl FnMut(&H, T, End<R>),
+) -> usize {
     let mut awake = 0;
-    while awake < MAX_WAKES_PER_CALLBACK {
+    while awake < most {
         // Not held while acting: waking a stream may call the plugin back.
         let next = waiters.borrow_mut().next_woken();
         let Some(next) = next else { break };

@@ -56,7 +56,7 @@
 //! | to make happen | call |
 //! |---|---|
 //! | time passes, a timer fires | [`FakeProxy::advance`], [`Worker::tick`] |
-//! | another worker writes in between | [`FakeProxy::on_next_set`], [`FakeProxy::mismatch_next`] |
+//! | another worker writes in between | [`FakeProxy::on_next_set`], [`FakeProxy::on_next_get`], [`FakeProxy::mismatch_next`] |
 //! | the store is down, a value is evicted | [`FakeProxy::fail_shared`], [`FakeProxy::evict_shared`] |
 //! | the client leaves, an attempt fails | [`InFlight::abort`], [`InFlight::fail_upstream`] |
 //! | an earlier filter answered | [`Worker::unseen`] |

@@ -26,6 +26,8 @@ pub struct Capabilities {
     pub response_trailers: bool,
     /// Pausing in response headers holds the response.
     pub pause_response_headers: bool,
+    /// A paused request waits until it is resumed; otherwise only as long as a callout of its own is under way.
+    pub pause_without_call: bool,
     /// Setting a request header makes the proxy choose the route anew.
     pub reroute_by_header: bool,
     /// Request headers (`x-envoy-max-retries`) steer the proxy's own retries.
@@ -34,6 +36,12 @@ pub struct Capabilities {
     pub tells_end: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
+    /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
+    pub tcp_tunnel: bool,
+    /// Callouts go to clusters by name; otherwise to `host:port`.
+    pub named_clusters: bool,
+    /// Shared data stays until it is deleted; otherwise it may be evicted at any time.
+    pub keeps_shared: bool,
     /// Deleting or expecting a never-written shared value: the CAS number that says "only if absent".
     pub absent_cas: u32,
     /// Longest metric name, in bytes.
@@ -52,10 +60,14 @@ pub const ENVOY: Capabilities = Capabilities {
     upstream_chain: true,
     response_trailers: true,
     pause_response_headers: true,
+    pause_without_call: true,
     reroute_by_header: true,
     steers_retries: true,
     tells_end: true,
     response_flags: true,
+    tcp_tunnel: true,
+    named_clusters: true,
+    keeps_shared: true,
     // CAS is not checked on an absent key, and 0 means unconditional: a number that is never issued inserts only.
     absent_cas: u32::MAX,
     // Envoy has no limit; this one keeps /stats readable and is the narrower host's.
@@ -71,10 +83,14 @@ pub const WASMX: Capabilities = Capabilities {
     upstream_chain: false,
     response_trailers: false,
     pause_response_headers: false,
+    pause_without_call: false,
     reroute_by_header: false,
     steers_retries: false,
     tells_end: false,
     response_flags: false,
+    tcp_tunnel: false,
+    named_clusters: false,
+    keeps_shared: false,
     absent_cas: 0,
     max_metric_name: 230,
     route: &["kong", "route_id"],

@@ -64,6 +64,8 @@ pub mod flag {
     pub const CONNECT_FAILURE: u64 = 32;
     /// The upstream closed the connection.
     pub const UPSTREAM_TERMINATION: u64 = 64;
+    /// NR: no route was found.
+    pub const NO_ROUTE: u64 = 256;
     /// The client went away: its connection closed (DC), it reset the stream (DR), or it broke its protocol (DPE).
     pub const CLIENT_ABORT: u64 = 16_384 | 268_435_456 | 262_144;
     /// The stream was idle for too long.
@@ -72,6 +74,8 @@ pub mod flag {
     pub const MAX_DURATION: u64 = 524_288;
     /// The upstream broke its protocol.
     pub const UPSTREAM_PROTOCOL: u64 = 8_388_608;
+    /// NC: the route's cluster isn't there.
+    pub const NO_CLUSTER: u64 = 16_777_216;
 
     pub(super) const TIMEOUTS: u64 = UPSTREAM_TIMEOUT | MAX_DURATION;
     pub(super) const NO_CONNECTION: u64 = NO_HEALTHY_UPSTREAM | CONNECT_FAILURE;

@@ -3,8 +3,8 @@
 use crate::host::Reply;
 use serde_json::json;
 
-/// gRPC's `UNAVAILABLE`.
-const UNAVAILABLE: u32 = 14;
+/// gRPC's `UNAVAILABLE`: not now, maybe later.
+pub const UNAVAILABLE: u32 = 14;
 
 /// A refusal in the service's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,9 @@ pub struct Refusal<'a> {
     pub title: &'a str,
     /// HTTP status.
     pub status: u16,
-    /// Whole seconds after which a client may ask again.
+    /// The status that a gRPC client gets.
+    pub grpc_status: u32,
+    /// Whole seconds after which a client may ask again; 0 where there is no saying.
     pub retry_after: u64,
     /// An Envoy in front is told not to retry.
     pub mark: bool,
@@ -31,18 +33,19 @@ impl Refusal<'_> {
         let mut headers = self.headers();
         if is_grpc {
             let plugin = self.plugin.replace('-', " ");
-            let body = format!("{plugin}: {}; retry after {} s", self.cause, self.retry_after).into_bytes();
-            return Reply { status: self.status, headers, body, grpc_status: Some(UNAVAILABLE) };
+            let later = (self.retry_after > 0).then(|| format!("; retry after {} s", self.retry_after));
+            let body = format!("{plugin}: {}{}", self.cause, later.unwrap_or_default()).into_bytes();
+            return Reply { status: self.status, headers, body, grpc_status: Some(self.grpc_status) };
         }
         headers.push(("content-type".to_owned(), "application/problem+json".to_owned()));
         Reply { status: self.status, headers, body: self.problem(), grpc_status: None }
     }
 
     fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = vec![
-            ("retry-after".to_owned(), self.retry_after.to_string()),
-            ("x-holdfast-reject".to_owned(), format!("{}; cause={}", self.plugin, self.cause)),
-        ];
+        let mut headers = vec![("x-holdfast-reject".to_owned(), format!("{}; cause={}", self.plugin, self.cause))];
+        if self.retry_after > 0 {
+            headers.push(("retry-after".to_owned(), self.retry_after.to_string()));
+        }
         if self.mark {
             headers.push(("x-envoy-ratelimited".to_owned(), "true".to_owned()));
         }
@@ -50,13 +53,15 @@ impl Refusal<'_> {
     }
 
     fn problem(&self) -> Vec<u8> {
-        let problem = json!({
+        let mut problem = json!({
             "type": format!("urn:holdfast:problem:{}", self.plugin),
             "title": self.title,
             "status": self.status,
             "cause": self.cause,
-            "retry_after_seconds": self.retry_after,
         });
+        if let Some(fields) = problem.as_object_mut().filter(|_| self.retry_after > 0) {
+            fields.insert("retry_after_seconds".to_owned(), self.retry_after.into());
+        }
         problem.to_string().into_bytes()
     }
 }

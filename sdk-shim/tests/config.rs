@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use proptest::prelude::*;
+use sdk_shim::common::read_secret;
 use sdk_shim::config::{Bounds, Faults, Reader, duration, parse, shown, whole};
 use serde_json::{Value, json};
 
@@ -64,6 +65,36 @@ fn each_bad_item_of_a_list_is_a_fault_of_its_own() {
         Err(paths(&["$.list[1]", "$.list[3]"]))
     );
     assert_eq!(read(&json!({"list": 1}), |read| read.list("list", vec![], "a number", whole)), Err(paths(&["$.list"])));
+}
+
+#[test]
+fn each_object_of_a_list_is_read_for_itself() {
+    let objects = |value: &Value| {
+        read(value, |read| read.objects("list", "an object", |read| read.integer("n", 7, Bounds::new(1, 9))))
+    };
+    assert_eq!(objects(&json!({"list": [{"n": 1}, {}]})), Ok(vec![1, 7]));
+    assert_eq!(objects(&json!({})), Ok(vec![]));
+    assert_eq!(
+        objects(&json!({"list": [{"n": 0}, 5, {"m": 1}]})),
+        Err(paths(&["$.list[0].n", "$.list[1]", "$.list[2].m"]))
+    );
+    for bad in [json!({"list": null}), json!({"list": {}})] {
+        assert_eq!(objects(&bad), Err(paths(&["$.list"])), "{bad}");
+    }
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    let long = "hush".repeat(1_025);
+    for secret in [json!(["hush"]), json!({"hush": 1}), json!(long), json!("hush")] {
+        let value = json!({"token": {"literal": secret}, "tokens": ["hush", {"literal": secret}]});
+        let faults = Reader::root(&value, |read| {
+            read.object("token", |read| read_secret(read, false));
+            read.objects("tokens", "a secret", |read| read_secret(read, false));
+        })
+        .unwrap_err();
+        assert!(faults.len() >= 3 && !faults.to_string().contains("hush"), "{faults}");
+    }
 }
 
 #[test]

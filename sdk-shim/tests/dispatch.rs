@@ -199,7 +199,7 @@ struct Asker {
 
 impl Asker {
     fn wake(&self, host: &FakeHost) {
-        let woken = wake(host, &self.waiters, |host, _, end| {
+        let woken = wake(host, &self.waiters, MAX_WAKES_PER_CALLBACK, |host, _, end| {
             let mark = match end {
                 End::Answered(byte) => vec![byte],
                 End::NoAnswer => b"none".to_vec(),

@@ -61,7 +61,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 6] = [
+const MODULES: [Module; 8] = [
     Module { package: "circuit-breaker", features: "live", file: "circuit_breaker.wasm", limit: Some(250) },
     Module {
         package: "circuit-breaker",
@@ -76,6 +76,13 @@ const MODULES: [Module; 6] = [
         limit: None,
     },
     Module { package: "retry-budget", features: "live", file: "retry_budget.wasm", limit: Some(250) },
+    Module { package: "idempotency", features: "live", file: "idempotency.wasm", limit: Some(450) },
+    Module {
+        package: "idempotency",
+        features: "live,test-next-version",
+        file: "test/idempotency_next.wasm",
+        limit: None,
+    },
     Module { package: "noop", features: "live", file: "test/noop.wasm", limit: None },
     Module { package: "noop", features: "live,host-calls", file: "test/host_calls.wasm", limit: None },
 ];

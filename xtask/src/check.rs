@@ -134,6 +134,7 @@ fn real_envoy(context: &Context, version: Version) -> Result<Outcome> {
     build::ensure_built(context)?;
     setup::redis(context)?;
     setup::memcached(context)?;
+    setup::webdis(context)?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}", envoy.version));
     let command = command.args(["test", "--package", "integration", "--no-fail-fast", "--"]);

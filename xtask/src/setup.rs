@@ -13,7 +13,7 @@ use crate::envoy;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step { name: "newest Envoy", run: |context| envoy::exact(context, envoy::NEWEST).map(there) },
     Step { name: "oldest Envoy", run: |context| envoy::exact(context, envoy::OLDEST).map(there) },
@@ -23,6 +23,7 @@ const STEPS: [Step; 9] = [
     Step { name: "h2load", run: |context| h2load(context).map(at) },
     Step { name: "redis-server", run: |context| redis(context).map(at) },
     Step { name: "memcached", run: |context| memcached(context).map(at) },
+    Step { name: "webdis", run: |context| webdis(context).map(at) },
 ];
 
 /// Installs all of it; a step that fails doesn't keep the others from being done.
@@ -46,6 +47,11 @@ pub(crate) fn redis(context: &Context) -> Result<PathBuf> {
 /// Another one.
 pub(crate) fn memcached(context: &Context) -> Result<PathBuf> {
     store(context, "memcached")
+}
+
+/// HTTP in front of a Redis: the store of hosts that have no tunnel.
+pub(crate) fn webdis(context: &Context) -> Result<PathBuf> {
+    store(context, "webdis")
 }
 
 /// The package, the program and the service that the package starts have one name.

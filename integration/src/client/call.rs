@@ -62,6 +62,13 @@ impl Call {
         self
     }
 
+    /// Another port: the same request to another proxy.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Another path.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {

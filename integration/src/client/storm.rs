@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tokio::task::JoinSet;
 
-use super::{Call, Sample, Tally};
+use super::{Call, Response, Sample, Tally};
 use crate::{TestResult, runtime};
 
 type Each = dyn Fn(usize, Call) -> Call + Send + Sync;
+type Due = dyn Fn(usize) -> Duration + Send + Sync;
+type See = dyn Fn(usize, &TestResult<Response>) + Send + Sync;
 
 /// A load to be: how many requests, how many at a time, how fast.
 #[derive(Clone)]
@@ -18,8 +20,9 @@ pub struct Storm {
     call: Call,
     concurrency: usize,
     total: usize,
-    per_second: Option<f64>,
+    due: Option<Arc<Due>>,
     each: Option<Arc<Each>>,
+    see: Option<Arc<See>>,
 }
 
 /// A load under way in the background; dropping it stops it.
@@ -41,7 +44,7 @@ struct Shared {
 impl Storm {
     /// 100 requests like `call`, one at a time.
     pub fn new(call: Call) -> Self {
-        Self { call, concurrency: 1, total: 100, per_second: None, each: None }
+        Self { call, concurrency: 1, total: 100, due: None, each: None, see: None }
     }
 
     /// Requests in flight at a time.
@@ -61,8 +64,22 @@ impl Storm {
     /// Begins request `n` not before `n / rate` seconds. Slow answers delay later requests only when all
     /// `concurrency` slots are taken.
     #[must_use]
-    pub fn per_second(mut self, rate: f64) -> Self {
-        self.per_second = Some(rate);
+    #[allow(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+    pub fn per_second(self, rate: f64) -> Self {
+        self.due(move |n| Duration::from_secs_f64(n as f64 / rate))
+    }
+
+    /// Begins request `n` not before this time since the start; it must not come before the one of `n - 1`.
+    #[must_use]
+    pub fn due(mut self, due: impl Fn(usize) -> Duration + Send + Sync + 'static) -> Self {
+        self.due = Some(Arc::new(due));
+        self
+    }
+
+    /// Shows every answer, with its request's number, as it comes: for what the tally doesn't keep.
+    #[must_use]
+    pub fn see(mut self, see: impl Fn(usize, &TestResult<Response>) + Send + Sync + 'static) -> Self {
+        self.see = Some(Arc::new(see));
         self
     }
 
@@ -111,9 +128,8 @@ impl Storm {
     }
 
     /// When request `n` may begin, since the start.
-    #[allow(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    fn due(&self, n: usize) -> Duration {
-        self.per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(n as f64 / rate))
+    fn begin_at(&self, n: usize) -> Duration {
+        self.due.as_ref().map_or(Duration::ZERO, |due| due(n))
     }
 }
 
@@ -131,7 +147,8 @@ impl Running {
         self.join(Duration::from_secs(10))
     }
 
-    fn join(&self, deadline: Duration) -> Tally {
+    /// Waits until all requests are over. Those that aren't at the deadline are given up, and missing in the tally.
+    pub fn join(&self, deadline: Duration) -> Tally {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         runtime::block_on(async {
             let all = async { while workers.join_next().await.is_some() {} };
@@ -149,7 +166,7 @@ impl Running {
 impl Shared {
     async fn work(self: Arc<Self>) {
         while let Some(n) = self.take() {
-            let wait = self.storm.due(n).saturating_sub(self.start.elapsed());
+            let wait = self.storm.begin_at(n).saturating_sub(self.start.elapsed());
             tokio::time::sleep(wait).await;
             if self.stopping.load(Ordering::Relaxed) {
                 return;
@@ -157,6 +174,9 @@ impl Shared {
             let at = self.start.elapsed();
             let begun = Instant::now();
             let answer = self.storm.nth(n).fetch().await;
+            if let Some(see) = &self.storm.see {
+                see(n, &answer);
+            }
             self.samples().push(Sample::new(at, begun.elapsed(), answer));
         }
     }

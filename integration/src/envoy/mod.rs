@@ -76,7 +76,7 @@ pub fn validate(config: &Value) -> Result<String, String> {
 /// # Errors
 /// As [`validate`].
 pub fn validate_text(config: &str) -> Result<String, String> {
-    options::validate(config).map_err(|error| format!("{error:#}"))?
+    Options::default().verdict(config).map_err(|error| format!("{error:#}"))?
 }
 
 // === impl Envoy ===

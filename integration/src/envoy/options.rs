@@ -98,6 +98,25 @@ impl Options {
         Ok(Envoy { process, admin, folder })
     }
 
+    /// Runs `--mode validate` in a directory of its own. `Ok` and `Err` both carry what Envoy printed.
+    ///
+    /// # Errors
+    /// When Envoy refuses the configuration, or can't be run.
+    pub fn validate(&self, config: &Value) -> Result<String, String> {
+        self.verdict(&config.to_string()).map_err(|error| format!("{error:#}"))?
+    }
+
+    /// The inner result is Envoy's verdict.
+    pub(super) fn verdict(&self, config: &str) -> TestResult<Result<String, String>> {
+        let folder = folder()?;
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        let mut command = base(folder.path(), config)?;
+        let output = command.args(["--mode", "validate"]).envs(environment).output().context("running Envoy")?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(if output.status.success() { Ok(text) } else { Err(text) })
+    }
+
     fn command(&self, folder: &Path, config: &str) -> TestResult<Command> {
         let log = File::create(folder.join(LOG)).context("creating the log file")?;
         let mut command = base(folder, config)?;
@@ -129,15 +148,6 @@ impl Options {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-/// Runs `--mode validate` in a directory of its own; the inner result is Envoy's verdict.
-pub(super) fn validate(config: &str) -> TestResult<Result<String, String>> {
-    let folder = folder()?;
-    let output = base(folder.path(), config)?.args(["--mode", "validate"]).output().context("running Envoy")?;
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(if output.status.success() { Ok(text) } else { Err(text) })
 }
 
 fn base(folder: &Path, config: &str) -> TestResult<Command> {

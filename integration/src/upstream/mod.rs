@@ -29,7 +29,6 @@ mod fault;
 mod ledger;
 mod reply;
 mod server;
-mod stream;
 
 pub use fault::{Fault, Grpc};
 pub use ledger::Seen;
@@ -65,7 +64,7 @@ impl Upstream {
 
     /// Its port; it keeps it while it refuses connections.
     pub fn port(&self) -> u16 {
-        self.state.port
+        self.state.port.number()
     }
 
     /// What requests meet from now on. [`Fault::Refuse`] cuts all connections, and has taken effect when this returns.
@@ -131,6 +130,6 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.state.stop();
+        self.state.port.stop();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
@@ -18,11 +18,9 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::fault::{Fault, Grpc};
 use super::ledger::Visit;
-use super::server::{Mode, State};
+use super::server::State;
 use crate::client::{framed, unframed};
-
-/// Body of every answer; an error in it cuts the connection.
-pub(super) type Body = BoxBody<Bytes, io::Error>;
+use crate::serve::Body;
 
 /// Time for the first half of a body to leave before the cut.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
@@ -137,14 +135,14 @@ fn events(query: &str) -> Response<Body> {
 
 fn web_socket(state: &Arc<State>, mut request: Request<Incoming>) -> Response<Body> {
     let key = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()));
-    let mut stopped = state.mode.subscribe();
+    let interrupted = state.port.interrupted();
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         tokio::select! {
             () = echo(socket) => {}
-            _ = stopped.wait_for(|mode| *mode != Mode::Serving) => {}
+            () = interrupted => {}
         }
     });
     let mut response = Response::new(empty());

@@ -1,40 +1,25 @@
-//! Listening, refusing, and sending each request to the fault that awaits it.
+//! Sending each request to the fault that awaits it.
 
-use std::convert::Infallible;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
 use super::fault::{Fault, Grpc};
 use super::ledger::Ledger;
-use super::reply::{self, Body};
-use super::stream::{Hangup, Stream};
-use crate::{TestResult, runtime};
-
-const BACKLOG: u32 = 1024;
+use super::reply;
+use crate::TestResult;
+use crate::serve::{self, Body, Hangup, Port, Service};
 
 /// Everything that the handle, the listener and the requests share.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) name: String,
-    pub(super) port: u16,
+    pub(super) port: Port,
     pub(super) ledger: Arc<Ledger>,
     switches: Mutex<Switches>,
-    /// What the listener shall do.
-    pub(super) mode: watch::Sender<Mode>,
-    /// What it does.
-    is: watch::Sender<Mode>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,33 +31,10 @@ pub(super) struct Switches {
     pub(super) headers: HeaderMap,
 }
 
-/// The listener's mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Serving,
-    Refusing,
-    Stopped,
-}
-
 /// Binds a port and serves it in the background.
 pub(super) fn start(name: &str) -> TestResult<Arc<State>> {
-    let _reactor = runtime::handle().enter();
-    let listener = bind(0).and_then(|socket| socket.listen(BACKLOG)).context("listening on 127.0.0.1")?;
-    let state = Arc::new(State {
-        name: name.into(),
-        port: listener.local_addr()?.port(),
-        ledger: Arc::default(),
-        switches: Mutex::new(Switches {
-            fault: Fault::Healthy,
-            health: Fault::Healthy,
-            grpc: Grpc::Ok,
-            headers: HeaderMap::new(),
-        }),
-        mode: watch::Sender::new(Mode::Serving),
-        is: watch::Sender::new(Mode::Serving),
-    });
-    runtime::spawn(live(Arc::clone(&state), listener));
-    Ok(state)
+    let healthy = Switches { fault: Fault::Healthy, health: Fault::Healthy, grpc: Grpc::Ok, headers: HeaderMap::new() };
+    serve::start(|port| State { name: name.into(), port, ledger: Arc::default(), switches: Mutex::new(healthy) })
 }
 
 // === impl State ===
@@ -83,98 +45,30 @@ impl State {
     }
 
     pub(super) async fn set_fault(&self, fault: Fault) {
-        let mode = if fault == Fault::Refuse { Mode::Refusing } else { Mode::Serving };
+        let serving = fault != Fault::Refuse;
         self.switches().fault = fault;
-        self.mode.send_replace(mode);
-        // An error means that the listener is gone; then nothing is left to wait for.
-        drop(self.is.subscribe().wait_for(|is| *is == mode || *is == Mode::Stopped).await);
-    }
-
-    pub(super) fn stop(&self) {
-        self.mode.send_replace(Mode::Stopped);
-    }
-
-    async fn until(&self, wanted: impl Fn(Mode) -> bool) -> Mode {
-        self.mode.subscribe().wait_for(|mode| wanted(*mode)).await.map_or(Mode::Stopped, |mode| *mode)
+        self.port.serve(serving).await;
     }
 }
 
-/// The listener's life: serving and refusing by turns until it is stopped.
-async fn live(state: Arc<State>, mut listener: TcpListener) {
-    loop {
-        let connections = serve(&state, &listener);
-        tokio::select! {
-            () = connections => {}
-            _ = state.until(|mode| mode != Mode::Serving) => {}
-        }
-        drop(listener);
-        let Ok(next) = refuse(&state).await else { break };
-        listener = next;
-        state.is.send_replace(Mode::Serving);
+impl Service for State {
+    fn port(&self) -> &Port {
+        &self.port
     }
-    state.is.send_replace(Mode::Stopped);
-}
 
-/// Accepts until dropped; the connections end with it.
-async fn serve(state: &Arc<State>, listener: &TcpListener) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((tcp, _)) = accepted {
-                    connections.spawn(connection(tcp, Arc::clone(state)));
-                }
-            }
-            Some(_) = connections.join_next() => {}
-        }
+    async fn connection(self: Arc<Self>, tcp: TcpStream) {
+        serve::http(tcp, |hangup, request| answer(Arc::clone(&self), hangup, request)).await;
     }
 }
 
-/// Keeps the port, bound but not listening, until it shall be served again.
-async fn refuse(state: &State) -> io::Result<TcpListener> {
-    let socket = bind(state.port)?;
-    state.is.send_replace(Mode::Refusing);
-    match state.until(|mode| mode != Mode::Refusing).await {
-        Mode::Serving => socket.listen(BACKLOG),
-        _ => Err(io::ErrorKind::Interrupted.into()),
-    }
-}
-
-fn bind(port: u16) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    Ok(socket)
-}
-
-async fn connection(tcp: TcpStream, state: Arc<State>) {
-    // Only costs latency where it fails.
-    drop(tcp.set_nodelay(true));
-    let hangup = Arc::new(Hangup::default());
-    let stream = TokioIo::new(Stream::new(tcp, Arc::clone(&hangup)));
-    let rude = Arc::clone(&hangup);
-    let service = service_fn(move |request| answer(Arc::clone(&state), Arc::clone(&rude), request));
-    let builder = Builder::new(TokioExecutor::new());
-    let served = builder.serve_connection_with_upgrades(stream, service);
-    tokio::select! {
-        // How a connection ends is the peer's affair.
-        ended = served => drop(ended),
-        () = hangup.wanted() => {}
-    }
-}
-
-async fn answer(
-    state: Arc<State>,
-    hangup: Arc<Hangup>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+async fn answer(state: Arc<State>, hangup: Arc<Hangup>, request: Request<Incoming>) -> Response<Body> {
     let mut response = match request.uri().path() {
         "/control" => reply::control(&state, request.uri().query().unwrap_or("")).await,
         "/healthz" => health(&state, &hangup, request).await,
         _ => visit(&state, &hangup, request).await,
     };
     reply::sign(&mut response, &state.name);
-    Ok(response)
+    response
 }
 
 async fn health(state: &Arc<State>, hangup: &Hangup, request: Request<Incoming>) -> Response<Body> {

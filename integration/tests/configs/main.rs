@@ -1,6 +1,7 @@
 //! Every file in `envoy-configs/`, as it is shipped, on the real Envoy: only ports and paths are changed, in memory.
 
 mod active_active;
+mod idempotency;
 #[path = "../../src/bin/demo/shipped.rs"]
 mod shipped;
 
@@ -9,16 +10,30 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use integration::config::{from_yaml, on_free_ports, patch};
-use integration::{Envoy, Fault, TestResult, Upstream, client, envoy, eventually};
+use integration::{Envoy, Fault, TestResult, Upstream, client, eventually};
 use serde_json::Value;
 use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 5] =
-    ["active-active.yaml", "minimal.yaml", "reroute.yaml", "retry-budget.yaml", "upstream-chain.yaml"];
-const PARTS: [&str; 4] =
-    ["active-active-breaker.yaml", "active-active-eu.yaml", "active-active-us.yaml", "stats-tags.yaml"];
+const BOOTSTRAPS: [&str; 9] = [
+    "active-active.yaml",
+    "idempotency-memcached.yaml",
+    "idempotency-memory.yaml",
+    "idempotency-redis-cluster.yaml",
+    "idempotency-redis.yaml",
+    "minimal.yaml",
+    "reroute.yaml",
+    "retry-budget.yaml",
+    "upstream-chain.yaml",
+];
+const PARTS: [&str; 5] = [
+    "active-active-breaker.yaml",
+    "active-active-eu.yaml",
+    "active-active-us.yaml",
+    "idempotency-redis-plugin.yaml",
+    "stats-tags.yaml",
+];
 
 // --- all of them ---
 
@@ -31,7 +46,8 @@ fn every_file_is_known_and_every_bootstrap_is_valid() -> TestResult {
     assert_eq!(names, known, "a file was added or removed: test it here");
     for name in BOOTSTRAPS {
         let shipped = Shipped::read(name, &[])?;
-        let log = envoy::validate(&shipped.config).map_err(|log| anyhow::anyhow!("{name}: {log}"))?;
+        let envoy = Envoy::options().env(idempotency::SECRET.0, idempotency::SECRET.1);
+        let log = envoy.validate(&shipped.config).map_err(|log| anyhow::anyhow!("{name}: {log}"))?;
         let deprecated: Vec<&str> = log.lines().filter(|line| line.to_lowercase().contains("deprecated")).collect();
         assert!(deprecated.is_empty(), "{name}: {deprecated:?}");
     }

@@ -1,11 +1,10 @@
 //! A key in a real memcached: the steps driven to their end, and what is stored.
 
 use anyhow::{anyhow, bail};
-use idempotency::protocol::Claim;
-use idempotency::store::memcached::slot::Slot;
+use idempotency::protocol::{Claim, Record, Stage};
 use idempotency::store::memcached::text::{self, Reply};
 use idempotency::store::memcached::{Abandoning, Claiming, Completing, Step, Trip};
-use idempotency::store::{Failure, Name};
+use idempotency::store::{Failure, Name, record};
 use integration::TestResult;
 use integration::store::Memcached;
 
@@ -16,7 +15,7 @@ pub(crate) fn ask(memcached: &Memcached, name: &Name, op: &Op, now: u64) -> Test
     let name = name.clone();
     match op {
         Op::Claim(claim) => {
-            let (trip, claiming) = begin(&name, *claim, now)?;
+            let (trip, claiming) = begin(&name, claim, now)?;
             drive(memcached, Step::Send(trip, claiming), Claiming::next).map(Said::Claim)
         }
         Op::Complete { owner, answer, ttl } => {
@@ -24,14 +23,14 @@ pub(crate) fn ask(memcached: &Memcached, name: &Name, op: &Op, now: u64) -> Test
             drive(memcached, first, Completing::next).map(Said::Complete)
         }
         Op::Abandon { owner, keep } => {
-            drive(memcached, start(Abandoning::start(name, *owner, *keep))?, Abandoning::next).map(Said::Abandon)
+            drive(memcached, start(Abandoning::start(name, *owner, *keep, now))?, Abandoning::next).map(Said::Abandon)
         }
     }
 }
 
 /// A claim's first trip.
-pub(crate) fn begin(name: &Name, claim: Claim, now: u64) -> TestResult<(Trip, Claiming)> {
-    Claiming::start(name.clone(), claim, now).map_err(|failure| anyhow!("{failure:?}"))
+pub(crate) fn begin(name: &Name, claim: &Claim, now: u64) -> TestResult<(Trip, Claiming)> {
+    Claiming::start(name.clone(), claim.clone(), now).map_err(|failure| anyhow!("{failure:?}"))
 }
 
 fn start<S, A>(first: Result<(Trip, S), Failure>) -> TestResult<Step<S, A>> {
@@ -57,22 +56,24 @@ fn drive<S, A>(
 }
 
 /// What the key's place holds.
-pub(crate) fn slot(memcached: &Memcached, name: &Name) -> TestResult<Option<Slot>> {
+pub(crate) fn record(memcached: &Memcached, name: &Name) -> TestResult<Option<Record<Vec<u8>>>> {
     let mut bytes = Vec::new();
     text::gets(&mut bytes, name.as_str());
     let body = memcached.call(&bytes)?;
     match text::replies(&body, 1).remove(0) {
         Ok(Reply::End) => Ok(None),
-        Ok(Reply::Value(value)) => Ok(Slot::decode(value.data)),
+        Ok(Reply::Value(value)) => Ok(record::decode(value.data)),
         other => bail!("{other:?}"),
     }
 }
 
-/// Whether that is what the protocol stores.
-pub(crate) fn is_stored(model: &Model, slot: Option<&Slot>, now: u64) -> bool {
-    match (model.record.as_ref().filter(|record| now < record.expires), slot) {
-        (None, None | Some(Slot::Released { .. })) => true,
-        (Some(record), Some(Slot::Held(stored))) => record == stored,
-        _ => false,
+/// Whether that is what the protocol stores. Where there is nothing, or what a claim left behind, memcached has a mark, of whom doesn't
+/// matter, and for as long as the last one asked for.
+pub(crate) fn is_stored(model: &Model, stored: Option<&Record<Vec<u8>>>, now: u64) -> bool {
+    let is_mark = |record: &Record<Vec<u8>>| record.stage == Stage::Released;
+    match (model.record.as_ref().filter(|record| now < record.expires), stored) {
+        (None, stored) => stored.is_none_or(is_mark),
+        (Some(record), Some(stored)) if is_mark(record) => is_mark(stored) && stored.fence == record.fence,
+        (Some(record), stored) => Some(record) == stored,
     }
 }

@@ -77,14 +77,13 @@ impl Model {
             }
             Op::Abandon { owner, keep } => {
                 next.tombstones.insert(*owner, now + keep);
-                let write = protocol::abandon(live, *owner);
-                (Said::Abandon(write == Write::Delete), write)
+                let (released, write) = protocol::abandon(live, *owner, *keep, now);
+                (Said::Abandon(released), write)
             }
         };
         match write {
             Write::Keep => {}
             Write::Put(record) => next.record = Some(record),
-            Write::Delete => next.record = None,
         }
         (said, next)
     }
@@ -108,6 +107,7 @@ pub(crate) struct Times {
 pub(crate) struct Draws {
     chance: SplitMix64,
     times: Times,
+    rotating: bool,
     /// Claims of owners that there are already: they may come again, or late.
     claims: Vec<Claim>,
 }
@@ -117,7 +117,12 @@ pub(crate) struct Draws {
 impl Draws {
     /// The same seed draws the same.
     pub(crate) fn new(seed: u64, times: Times) -> Self {
-        Self { chance: SplitMix64::new(seed), times, claims: Vec::new() }
+        Self { chance: SplitMix64::new(seed), times, rotating: false, claims: Vec::new() }
+    }
+
+    /// There are two secrets, and every other owner's node lists them the other way round.
+    pub(crate) fn rotating(self) -> Self {
+        Self { rotating: true, ..self }
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
@@ -152,23 +157,33 @@ impl Draws {
 
     fn known(&mut self) -> Claim {
         let known = self.below(u64::try_from(self.claims.len()).unwrap());
-        self.claims.get(usize::try_from(known).unwrap()).copied().unwrap_or_else(|| self.new_claim())
+        self.claims.get(usize::try_from(known).unwrap()).cloned().unwrap_or_else(|| self.new_claim())
     }
 
     fn new_claim(&mut self) -> Claim {
         let owner = Owner(u128::from(self.chance.draw()) << 64 | u128::from(self.chance.draw()));
         let (version, digest) = [(1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (u64::MAX, 1)]
             [usize::try_from(self.below(8)).unwrap()];
-        let fingerprint = Fingerprint { version, digest: [digest; 32] };
         let reexecute = self.below(2) == 0;
-        let claim = Claim { owner, fingerprint, lease: self.times.lease, ttl: self.ttl(), reexecute };
-        self.claims.push(claim);
+        let (lease, ttl) = (self.times.lease, self.ttl());
+        let mut digests = vec![[digest; 32]];
+        if self.rotating {
+            digests.insert(usize::from(has_swapped(owner)), [digest + 100; 32]);
+        }
+        let fingerprint = Fingerprint { version, digest: digests.remove(0) };
+        let claim = Claim { owner, fingerprint, others: digests, lease, ttl, reexecute };
+        self.claims.push(claim.clone());
         claim
     }
 
     fn ttl(&mut self) -> u64 {
         if self.below(6) == 0 { self.times.short } else { self.times.long }
     }
+}
+
+/// Whether this owner's node lists the new secret first.
+pub(crate) fn has_swapped(owner: Owner) -> bool {
+    owner.0 % 2 == 1
 }
 
 /// A key's name.
@@ -179,7 +194,7 @@ pub(crate) fn name(text: &str) -> TestResult<Name> {
 /// A claim of the one request that all make, for this lease.
 pub(crate) fn claim(owner: u128, lease: u64) -> Claim {
     let fingerprint = Fingerprint { version: 1, digest: [1; 32] };
-    Claim { owner: Owner(owner), fingerprint, lease, ttl: LONG, reexecute: false }
+    Claim { owner: Owner(owner), fingerprint, others: Vec::new(), lease, ttl: LONG, reexecute: false }
 }
 
 /// The owner's service answered.

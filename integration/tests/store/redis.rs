@@ -6,9 +6,9 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use idempotency::protocol::{Fingerprint, Owner, Record, Stage};
 use idempotency::store::redis::{Call, claimed, completed, released};
 use idempotency::store::resp::{self, Reply};
-use idempotency::store::{Failure, Name, Names};
+use idempotency::store::{Failure, Name, Names, webdis};
 use integration::TestResult;
-use integration::store::Redis;
+use integration::store::{Redis, Webdis};
 
 use super::{Model, Op, Said};
 
@@ -23,6 +23,30 @@ pub(crate) struct Seen {
     times: [u64; 3],
 }
 
+/// How a call gets to Redis, and its reply back.
+pub(crate) trait Wire {
+    /// The bytes of the one reply.
+    fn send(&self, call: &Call, in_full: bool) -> TestResult<Result<Vec<u8>, Failure>>;
+}
+
+impl Wire for Redis {
+    /// A call of its own: Redis may cut a pipeline's replies after 64 KiB when it sees the half-close.
+    fn send(&self, call: &Call, in_full: bool) -> TestResult<Result<Vec<u8>, Failure>> {
+        let mut bytes = Vec::new();
+        let write = if in_full { Call::in_full } else { Call::by_digest };
+        write(call, &mut bytes);
+        self.call(&bytes).map(Ok)
+    }
+}
+
+impl Wire for Webdis {
+    fn send(&self, call: &Call, in_full: bool) -> TestResult<Result<Vec<u8>, Failure>> {
+        let response = integration::Call::post(self.port(), webdis::PATH, &webdis::body(call, in_full)).send()?;
+        let whole = webdis::reply(response.status, &response.body).map(|_| ());
+        Ok(whole.map(|()| response.body))
+    }
+}
+
 /// The script that does it.
 pub(crate) fn call(names: &Names, op: &Op) -> Call {
     match op {
@@ -33,36 +57,38 @@ pub(crate) fn call(names: &Names, op: &Op) -> Call {
 }
 
 /// Does one thing as the plugin will: by the script's digest, and in full if Redis doesn't know it.
-pub(crate) fn ask(redis: &Redis, names: &Names, op: &Op) -> TestResult<Said> {
-    let said = match once(redis, names, op, Call::by_digest)? {
-        Err(Failure::UnknownScript) => once(redis, names, op, Call::in_full)?,
+pub(crate) fn ask(wire: &dyn Wire, names: &Names, op: &Op) -> TestResult<Said> {
+    let said = match once(wire, names, op, false)? {
+        Err(Failure::UnknownScript) => once(wire, names, op, true)?,
         said => said,
     };
     said.map_err(|failure| anyhow!("{op:?}: {failure:?}"))
 }
 
-/// The same, one way only. A call of its own: Redis may cut a pipeline's replies after 64 KiB when it sees the half-close.
-pub(crate) fn once(
-    redis: &Redis,
-    names: &Names,
-    op: &Op,
-    write: fn(&Call, &mut Vec<u8>),
-) -> TestResult<Result<Said, Failure>> {
-    let mut bytes = Vec::new();
-    write(&call(names, op), &mut bytes);
-    let body = redis.call(&bytes)?;
-    let said = resp::replies(&body, 1).remove(0).and_then(|reply| match op {
-        Op::Claim(_) => claimed(&reply).map(Said::Claim),
-        Op::Complete { .. } => completed(&reply).map(Said::Complete),
-        Op::Abandon { .. } => released(&reply).map(Said::Abandon),
-    });
-    Ok(said)
+/// The same, one way only.
+pub(crate) fn once(wire: &dyn Wire, names: &Names, op: &Op, in_full: bool) -> TestResult<Result<Said, Failure>> {
+    reply(wire, &call(names, op), in_full, |reply| match op {
+        Op::Claim(_) => claimed(reply).map(Said::Claim),
+        Op::Complete { .. } => completed(reply).map(Said::Complete),
+        Op::Abandon { .. } => released(reply).map(Said::Abandon),
+    })
+}
+
+/// Any call, and what its reply says.
+pub(crate) fn reply<T>(
+    wire: &dyn Wire,
+    call: &Call,
+    in_full: bool,
+    read: impl Fn(&Reply<'_>) -> Result<T, Failure>,
+) -> TestResult<Result<T, Failure>> {
+    let body = wire.send(call, in_full)?;
+    Ok(body.and_then(|body| resp::replies(&body, 1).remove(0).and_then(|reply| read(&reply))))
 }
 
 /// The same, and looks at the clock and at what is stored.
-pub(crate) fn watch(redis: &Redis, names: &Names, op: &Op) -> TestResult<Seen> {
+pub(crate) fn watch(redis: &Redis, wire: &dyn Wire, names: &Names, op: &Op) -> TestResult<Seen> {
     let before = now(redis)?;
-    let said = ask(redis, names, op)?;
+    let said = ask(wire, names, op)?;
     let after = now(redis)?;
     let mut stored = Stored::new();
     for name in names.iter().map(Name::as_str) {
@@ -84,29 +110,27 @@ pub(crate) fn compare(
 ) -> TestResult<(Model, String, u64)> {
     let mut expected = Vec::new();
     for now in seen.times[0]..=seen.times[1] {
-        // Redis expires it a moment after its last millisecond.
-        let until = model.tombstone(op);
-        let ends = until.is_some_and(|until| (until..=until + 2).contains(&now));
-        let tombstones = if ends { vec![true, false] } else { vec![until.is_some_and(|until| now < until)] };
-        for tombstone in tombstones {
-            let (said, next) = model.after(op, now, tombstone);
-            let wrote = next.record != model.record;
-            let at = if wrote { names.first.as_str() } else { before }.to_owned();
-            if said == seen.said && is_stored(&next, &at, seen) {
-                return Ok((next, at, now));
-            }
-            expected.push((now, said, next.record, at));
+        let tombstone = model.tombstone(op).is_some_and(|until| now < until);
+        let (said, next) = model.after(op, now, tombstone);
+        // Only a claim moves a record: its name and its digest go together.
+        let moved = matches!(op, Op::Claim(_)) && next.record != model.record;
+        let at = if moved { names.first.as_str() } else { before }.to_owned();
+        if said == seen.said && is_stored(&next, &at, seen) {
+            return Ok((next, at, now));
         }
+        expected.push((now, said, next.record, at));
     }
     bail!("{op:?} said {:?} and left {:?}; the protocol: {expected:#?}", seen.said, seen.stored)
 }
 
+/// Tombstones need a record to be in: one that is over, or a released one that was never granted.
 fn is_stored(model: &Model, at: &str, seen: &Seen) -> bool {
+    let is_over = |record: &Record<Vec<u8>>| record.expires <= seen.times[2];
+    let is_nothing = |record: &Record<Vec<u8>>| is_over(record) || record.stage == Stage::Released && record.fence == 0;
     match (&model.record, seen.stored.as_slice()) {
-        (None, []) => true,
-        (Some(record), []) => record.expires <= seen.times[2],
-        (Some(record), [(name, stored)]) => record == stored && at == name,
-        _ => false,
+        (None, stored) => stored.iter().all(|(_, record)| is_nothing(record)),
+        (Some(record), [(name, stored)]) if record == stored => at == name,
+        (Some(record), stored) => is_over(record) && stored.iter().all(|(_, record)| is_nothing(record)),
     }
 }
 
@@ -145,7 +169,10 @@ fn record(reply: &Reply<'_>) -> TestResult<Option<Record<Vec<u8>>>> {
     let mut fields = BTreeMap::new();
     for pair in parts.chunks(2) {
         let Reply::Bulk(value) = pair[1] else { bail!("{pair:?}") };
-        fields.insert(bulk(&pair[0])?, value.to_vec());
+        let field = bulk(&pair[0])?;
+        if !field.starts_with("t:") {
+            fields.insert(field, value.to_vec());
+        }
     }
     if fields.is_empty() {
         return Ok(None);
@@ -153,10 +180,14 @@ fn record(reply: &Reply<'_>) -> TestResult<Option<Record<Vec<u8>>>> {
     let mut take = |name: &str| fields.remove(name).with_context(|| format!("no {name}"));
     ensure!(take("r")? == b"1", "another form");
     let owner = Owner(u128::from_str_radix(&String::from_utf8(take("o")?)?, 16)?);
-    let version = u64::from_str_radix(&String::from_utf8(take("v")?)?, 16)?;
-    let digest = take("d")?.try_into().ok().context("a digest of another length")?;
     let fence = String::from_utf8(take("f")?)?.parse()?;
     let expires = String::from_utf8(take("e")?)?.parse()?;
+    if take("x").is_ok() {
+        ensure!(fields.is_empty(), "a released one has {:?}", fields.keys());
+        return Ok(Some(Record::released(owner, fence, expires)));
+    }
+    let version = u64::from_str_radix(&String::from_utf8(take("v")?)?, 16)?;
+    let digest = take("d")?.try_into().ok().context("a digest of another length")?;
     let stage = match take("l") {
         Ok(lease) => Stage::Claimed { lease: String::from_utf8(lease)?.parse()? },
         Err(_) => Stage::Done(take("a")?),

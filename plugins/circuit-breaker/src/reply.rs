@@ -5,7 +5,7 @@ use crate::policy::Policy;
 use core::time::Duration;
 use sdk_shim::host::Reply;
 use sdk_shim::random::below;
-use sdk_shim::refusal::Refusal;
+use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 
 /// Whole seconds after which a client may ask again: never before `wait` is over, and spread over half of it more (at least
 /// a second), so that clients that were refused together don't come back together.
@@ -22,6 +22,7 @@ pub fn build(policy: &Policy, cause: Cause, wait: Duration, is_grpc: bool, draw:
         cause: cause.as_str(),
         title: "The service behind this route is failing and is being left in peace",
         status: spec.status,
+        grpc_status: UNAVAILABLE,
         retry_after: retry_after(wait, draw),
         // An Envoy in front doesn't retry an answer that carries this.
         mark: policy.common.mark_rejections,

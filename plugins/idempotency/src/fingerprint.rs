@@ -17,7 +17,7 @@ use crate::target;
 use sdk_shim::headers::Headers;
 
 /// The number of the form. One more with each change to what is digested, or how: tests/vectors.json pins it.
-pub const FORM: u64 = 1;
+pub const FORM: u64 = if cfg!(feature = "test-next-version") { 2 } else { 1 };
 
 /// What of a request counts, besides method and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum BodyForm {
     Bytes = 0,
     /// The chosen values, in canonical form.
     Json = 1,
+    /// Not at all: it may be a stream, and is not waited for.
+    Unread = 2,
 }
 
 /// What of a request is digested; not for any log.
@@ -85,6 +87,19 @@ impl Selection {
 
     /// Takes from a request what counts. Several values of one header or parameter count in the order in which they came.
     pub fn form(&self, request: &Request<'_>) -> Form {
+        let mut encoding = self.head(request);
+        let body = self.body(request, &mut encoding);
+        Form { encoding, version: self.version, body }
+    }
+
+    /// The same of a request whose body isn't read, whatever is in it.
+    pub fn form_without_body(&self, request: &Request<'_>) -> Form {
+        let mut encoding = self.head(request);
+        encoding.number(BodyForm::Unread as u64);
+        Form { encoding, version: self.version, body: BodyForm::Unread }
+    }
+
+    fn head(&self, request: &Request<'_>) -> Encoding {
         let mut encoding = Encoding::of("fingerprint");
         encoding.number(FORM).number(self.version).bytes(request.method).bytes(target::path(request.target));
         for name in &self.query {
@@ -93,8 +108,7 @@ impl Selection {
         for name in &self.headers {
             encoding.list(&request.headers.all(name).collect::<Vec<_>>());
         }
-        let body = self.body(request, &mut encoding);
-        Form { encoding, version: self.version, body }
+        encoding
     }
 
     fn body(&self, request: &Request<'_>, encoding: &mut Encoding) -> BodyForm {

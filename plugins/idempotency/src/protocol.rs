@@ -3,13 +3,17 @@
 //! ```text
 //!                      claim                        complete (owner)
 //!   (absent) -----------------------> CLAIMED ---------------------------> DONE
-//!      ^                                 |                                  ^
-//!      |  abandon (owner), which         | the lease is over                | complete (owner)
-//!      |  leaves a tombstone             v                                  |
-//!      +------------------------------ UNCERTAIN ---------------------------+
-//!                                        |  claim, where on_uncertain says re-execute: a new owner, a higher fence
-//!                                        +--> CLAIMED
+//!      ^                               ^ |  |                               ^
+//!      | the tombstone's          claim| |  | the lease is over             | complete (owner)
+//!      | time is over                  | |  v                               |
+//!      +-------------------- RELEASED -+ | UNCERTAIN -----------------------+
+//!                                ^       |  | |
+//!                                |       |  | +--> CLAIMED: a claim, where on_uncertain says re-execute
+//!                                +-------+--+  abandon (owner), which leaves a tombstone as well
 //! ```
+//!
+//! Each arrow into `CLAIMED` brings a new owner and a higher fence. `RELEASED` is there for the fence's sake: a claim that is released and
+//! the next one may fall into the same millisecond, and a service must be able to tell them apart.
 //!
 //! `UNCERTAIN` is no stored state: it is what a claimed record is called when its lease is over, by the store's own clock. A store runs
 //! [`claim`], [`complete`] and [`abandon`] in one atomic step each: memory by compare-and-set, Redis in a script that says the same
@@ -39,7 +43,7 @@ pub struct Record<R> {
     pub owner: Owner,
     /// Grows with each claim of the key, so that a service can tell a late execution from the one that counts.
     pub fence: u64,
-    /// What the first request was.
+    /// What the first request was; [`Fingerprint::NONE`] where it was released.
     pub fingerprint: Fingerprint,
     /// How far it came.
     pub stage: Stage<R>,
@@ -55,17 +59,21 @@ pub enum Stage<R> {
         /// The end of the lease.
         lease: StoreMillis,
     },
+    /// Its owner gave up, and nothing ran: the next claim takes the key, whatever it is for.
+    Released,
     /// The service answered.
     Done(R),
 }
 
 /// A wish to run a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Who wishes it.
     pub owner: Owner,
-    /// What the request is.
+    /// What the request is, under the first secret: this is written.
     pub fingerprint: Fingerprint,
+    /// The digests of the same request under the other secrets: a record that holds one of them was written by a node that lists it first.
+    pub others: Vec<[u8; 32]>,
     /// For how long, in milliseconds.
     pub lease: u64,
     /// How long the record is kept, in milliseconds.
@@ -109,11 +117,39 @@ pub enum Write<R> {
     Keep,
     /// This takes its place.
     Put(Record<R>),
-    /// It goes.
-    Delete,
 }
 
-/// Decides about a claim. `found` is the live record under any of the key's names, `tombstone` whether this owner gave up before.
+// === impl Fingerprint ===
+
+impl Fingerprint {
+    /// Of nothing.
+    pub const NONE: Self = Self { version: 0, digest: [0; 32] };
+}
+
+// === impl Record ===
+
+impl<R> Record<R> {
+    /// What is left of a claim that was given up.
+    pub const fn released(owner: Owner, fence: u64, expires: StoreMillis) -> Self {
+        Self { owner, fence, fingerprint: Fingerprint::NONE, stage: Stage::Released, expires }
+    }
+
+    /// Whether `owner` may still end it.
+    fn is_claim_of(&self, owner: Owner) -> bool {
+        self.owner == owner && matches!(self.stage, Stage::Claimed { .. })
+    }
+}
+
+// === impl Claim ===
+
+impl Claim {
+    /// Whether that digest is of this request, under any of the secrets.
+    fn is_of(&self, digest: &[u8; 32]) -> bool {
+        self.fingerprint.digest == *digest || self.others.contains(digest)
+    }
+}
+
+/// Decides about a claim. `found` is the record under any of the key's names, `tombstone` whether this owner gave up before.
 pub fn claim<R: Clone>(
     found: Option<&Record<R>>,
     tombstone: bool,
@@ -123,31 +159,27 @@ pub fn claim<R: Clone>(
     if tombstone {
         return (Answer::Abandoned, Write::Keep);
     }
-    let Some(record) = found.filter(|record| now < record.expires) else {
-        return take(claim, now, first_fence(now));
-    };
-    if record.fingerprint.version != claim.fingerprint.version {
-        return (Answer::Unknown, Write::Keep);
-    }
-    if record.fingerprint != claim.fingerprint {
-        return (Answer::Mismatch, Write::Keep);
-    }
+    let Some(record) = live(found, now) else { return take(claim, now, 0) };
+    let of = &record.fingerprint;
     match &record.stage {
+        Stage::Released => take(claim, now, record.fence),
+        _ if of.version != claim.fingerprint.version => (Answer::Unknown, Write::Keep),
+        _ if !claim.is_of(&of.digest) => (Answer::Mismatch, Write::Keep),
         Stage::Done(answer) => (Answer::Done(answer.clone()), Write::Keep),
         Stage::Claimed { lease } if now < *lease => (Answer::InFlight { remaining: lease - now }, Write::Keep),
-        Stage::Claimed { .. } if claim.reexecute => {
-            take(claim, now, record.fence.saturating_add(1).max(first_fence(now)))
-        }
+        Stage::Claimed { .. } if claim.reexecute => take(claim, now, record.fence),
         Stage::Claimed { .. } => (Answer::Uncertain { fence: record.fence }, Write::Keep),
     }
 }
 
-/// Fences begin at the store's time, so that they go on growing after a record was forgotten.
-const fn first_fence(now: StoreMillis) -> u64 {
-    now
+/// A store may give a record a moment longer than it lives.
+fn live<R>(found: Option<&Record<R>>, now: StoreMillis) -> Option<&Record<R>> {
+    found.filter(|record| now < record.expires)
 }
 
-fn take<R>(claim: &Claim, now: StoreMillis, fence: u64) -> (Answer<R>, Write<R>) {
+/// With a fence above the `last` one. Fences begin at the store's time, so that they go on growing after a record was forgotten.
+fn take<R>(claim: &Claim, now: StoreMillis, last: u64) -> (Answer<R>, Write<R>) {
+    let fence = last.saturating_add(1).max(now);
     let record = Record {
         owner: claim.owner,
         fence,
@@ -158,8 +190,8 @@ fn take<R>(claim: &Claim, now: StoreMillis, fence: u64) -> (Answer<R>, Write<R>)
     (Answer::Claimed { fence }, Write::Put(record))
 }
 
-/// Decides about a completion: only the owner's counts, and also after its lease is over, as long as nobody else has claimed since.
-/// Gives whether it was stored.
+/// Decides about a completion: only the owner's counts, and also after its lease is over, as long as nobody else has claimed since and
+/// the record isn't forgotten. Gives whether it was stored. What is put stays under the name where it was found, which goes with its digest.
 pub fn complete<R: Clone>(
     found: Option<&Record<R>>,
     owner: Owner,
@@ -167,8 +199,8 @@ pub fn complete<R: Clone>(
     ttl: u64,
     now: StoreMillis,
 ) -> (bool, Write<R>) {
-    match found {
-        Some(record) if record.owner == owner && matches!(record.stage, Stage::Claimed { .. }) => {
+    match live(found, now) {
+        Some(record) if record.is_claim_of(owner) => {
             let expires = now.saturating_add(ttl);
             (true, Write::Put(Record { stage: Stage::Done(answer), expires, ..record.clone() }))
         }
@@ -178,10 +210,13 @@ pub fn complete<R: Clone>(
     }
 }
 
-/// Decides about giving up: the owner's claim goes, and whoever gives up leaves a tombstone, for a claim that arrives late.
-pub fn abandon<R>(found: Option<&Record<R>>, owner: Owner) -> Write<R> {
-    match found {
-        Some(record) if record.owner == owner && matches!(record.stage, Stage::Claimed { .. }) => Write::Delete,
-        _ => Write::Keep,
+/// Decides about giving up: of the owner's claim only the fence is kept, for `keep` milliseconds. Whoever gives up leaves a tombstone
+/// for as long, for a claim that arrives late. Gives whether there was a claim to release.
+pub fn abandon<R>(found: Option<&Record<R>>, owner: Owner, keep: u64, now: StoreMillis) -> (bool, Write<R>) {
+    match live(found, now) {
+        Some(record) if record.is_claim_of(owner) => {
+            (true, Write::Put(Record::released(owner, record.fence, now.saturating_add(keep))))
+        }
+        _ => (false, Write::Keep),
     }
 }

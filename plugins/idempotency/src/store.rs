@@ -5,6 +5,7 @@
 //! | a record as bytes, for memory and memcached | [`record`] |
 //! | Redis' protocol, and the scripts | [`resp`], [`redis`] |
 //! | memcached's protocol, and the steps | [`memcached`] |
+//! | Redis behind Webdis | [`webdis`] |
 //!
 //! Whatever store it is, [`crate::protocol`] is what it must say; `integration/tests/stores.rs` asks real ones and compares.
 //!
@@ -13,9 +14,12 @@
 //! failed, one whose reply is whole has not.
 
 pub mod memcached;
+pub mod memory;
 pub mod record;
 pub mod redis;
 pub mod resp;
+pub mod trip;
+pub mod webdis;
 
 use crate::protocol::Owner;
 
@@ -60,6 +64,12 @@ pub enum Failure {
     Contended,
     /// A length of time that the store can't keep.
     OutOfRange,
+    /// No room: what lives is not evicted.
+    Full,
+    /// It failed several times in a row, and wasn't asked.
+    LeftAlone,
+    /// It may evict what it acknowledged, and nobody said that this is accepted.
+    Evicts,
 }
 
 // === impl Name ===
@@ -77,7 +87,7 @@ impl Name {
         &self.0
     }
 
-    /// Where the store keeps that `owner` gave up.
+    /// Where memcached keeps that `owner` gave up.
     pub fn tombstone(&self, owner: Owner) -> String {
         format!("{}:t:{:032x}", self.0, owner.0)
     }
@@ -95,11 +105,6 @@ impl Names {
     /// All of them, the first one first.
     pub fn iter(&self) -> impl Iterator<Item = &Name> {
         core::iter::once(&self.first).chain(&self.others)
-    }
-
-    /// How many there are.
-    fn count(&self) -> usize {
-        self.others.len() + 1
     }
 }
 
@@ -123,6 +128,9 @@ impl Failure {
             Self::UnknownScript => "unknown_script",
             Self::Contended => "contended",
             Self::OutOfRange => "out_of_range",
+            Self::Full => "full",
+            Self::LeftAlone => "left_alone",
+            Self::Evicts => "evicts",
         }
     }
 

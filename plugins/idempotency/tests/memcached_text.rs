@@ -100,7 +100,7 @@ proptest! {
         drive(&bodies, Step::Send(trip, claiming), Claiming::next);
         let (trip, completing) = Completing::start(name.clone(), Owner(1), b"a".to_vec(), 1000, 5).unwrap();
         drive(&bodies, Step::Send(trip, completing), Completing::next);
-        let (trip, abandoning) = Abandoning::start(name, Owner(1), 1000).unwrap();
+        let (trip, abandoning) = Abandoning::start(name, Owner(1), 1000, 5).unwrap();
         drive(&bodies, Step::Send(trip, abandoning), Abandoning::next);
     }
 }
@@ -125,7 +125,7 @@ fn drive<S, A>(
 
 fn claim(lease: u64, ttl: u64) -> Claim {
     let fingerprint = Fingerprint { version: 1, digest: [0; 32] };
-    Claim { owner: Owner(1), fingerprint, lease, ttl, reexecute: true }
+    Claim { owner: Owner(1), fingerprint, others: Vec::new(), lease, ttl, reexecute: true }
 }
 
 #[test]
@@ -174,5 +174,5 @@ fn a_time_that_memcached_would_take_for_a_date_is_refused() {
     assert_eq!(Claiming::start(name.clone(), claim(1, MAX_MILLIS + 1), 5).err(), late);
     assert_eq!(Claiming::start(name.clone(), claim(MAX_MILLIS + 1, 1), 5).err(), late);
     assert_eq!(Completing::start(name.clone(), Owner(1), Vec::new(), u64::MAX, 5).err(), late);
-    assert_eq!(Abandoning::start(name, Owner(1), u64::MAX).err(), late);
+    assert_eq!(Abandoning::start(name, Owner(1), u64::MAX, 5).err(), late);
 }

@@ -1,6 +1,6 @@
 //! Every order of events of a small world, checked by stateright: three gateways have the same request, messages to the store are delayed and
-//! arrive after their sender gave up or died, leases run out, and the store may fail over to a copy that misses the last write. The store decides
-//! by the plugin's own `protocol.rs`.
+//! arrive after their sender gave up or died, leases run out, the store's clock may step back, the secrets are being swapped, and the store may
+//! fail over to a copy that misses the last write. The store decides by the plugin's own `protocol.rs`.
 
 use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Record, Stage, Write, abandon, claim, complete};
 use stateright::{Checker, Model, Property};
@@ -11,16 +11,24 @@ const LEASE: u64 = 2;
 const TTL: u64 = 100;
 /// The clock goes this far: every lease can run out in between.
 const HORIZON: u64 = 4;
-/// All nodes have the same request.
-const REQUEST: Fingerprint = Fingerprint { version: 1, digest: [7; 32] };
+/// All nodes have the same request: its digest under each secret.
+const DIGESTS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
 
 /// What the world may do besides.
-#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches")]
+#[derive(Clone, Copy, Debug, Default)]
 struct World {
     reexecute: bool,
     /// The store acknowledges a write and loses it.
     fails_over: bool,
+    /// Any node may list the new secret first, or still the old one.
+    rotates: bool,
+    /// The store's clock is set to 0, once.
+    steps_back: bool,
 }
+
+/// What the store has under each name.
+type Records = [Option<Record<u8>>; 2];
 
 /// How far a gateway is with its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,12 +51,15 @@ enum Message {
     Abandon(usize),
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "what happened so far, each apart from the others")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
     now: u64,
-    record: Option<Record<u8>>,
+    records: Records,
     tombstones: BTreeSet<usize>,
     nodes: [Node; NODES],
+    /// Which nodes list the new secret first.
+    swapped: [bool; NODES],
     under_way: BTreeSet<Message>,
     /// Who ran the request, in turn; an execution's number, from 1, is its answer.
     runs: Vec<usize>,
@@ -57,13 +68,23 @@ struct State {
     /// What clients got as the first answer, by node.
     replays: BTreeSet<u8>,
     lost: bool,
-    /// The record before the last write, which a copy may have instead.
-    copy: Option<Record<u8>>,
+    /// The records before the last write, which a copy may have instead.
+    copy: Records,
+    stepped_back: bool,
+    /// The highest fence that was granted.
+    fence: u64,
+    /// One was granted that is not higher than all before.
+    fence_fell: bool,
+    /// A released key was claimed.
+    retaken: bool,
+    /// Somebody was told that this is another request, or one that can't be compared.
+    mistaken: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
-    Ask(usize),
+    /// Whether it has swapped the secrets.
+    Ask(usize, bool),
     /// A message reaches the store; its reply reaches a sender that still waits.
     Deliver(Message),
     GiveUp(usize),
@@ -73,6 +94,7 @@ enum Action {
     Die(usize),
     Tick,
     FailOver,
+    StepBack,
 }
 
 fn owner(node: usize) -> Owner {
@@ -80,12 +102,29 @@ fn owner(node: usize) -> Owner {
 }
 
 impl State {
-    fn write(&mut self, write: Write<u8>) {
-        self.copy.clone_from(&self.record);
-        match write {
-            Write::Keep => {}
-            Write::Put(record) => self.record = Some(record),
-            Write::Delete => self.record = None,
+    /// The secrets in the order of this node, which is also that of the names.
+    fn secrets(&self, node: usize) -> [usize; 2] {
+        if self.swapped[node] { [1, 0] } else { [0, 1] }
+    }
+
+    fn claim(&self, node: usize, world: World) -> Claim {
+        let [first, other] = self.secrets(node);
+        let fingerprint = Fingerprint { version: 1, digest: DIGESTS[first] };
+        let (owner, others) = (owner(node), vec![DIGESTS[other]]);
+        Claim { owner, fingerprint, others, lease: LEASE, ttl: TTL, reexecute: world.reexecute }
+    }
+
+    /// What a store looks at: the first of the node's names that is not empty.
+    fn found(&self, names: [usize; 2]) -> usize {
+        if self.records[names[0]].is_none() && self.records[names[1]].is_some() { names[1] } else { names[0] }
+    }
+
+    /// As the stores write: under one name, and under none of the others any more.
+    fn write(&mut self, at: usize, write: Write<u8>) {
+        self.copy.clone_from(&self.records);
+        if let Write::Put(record) = write {
+            self.records = [None, None];
+            self.records[at] = Some(record);
         }
     }
 
@@ -94,25 +133,34 @@ impl State {
         match message {
             Message::Claim(node) => self.deliver_claim(node, world),
             Message::Complete(node, answer) => {
-                let (_, write) = complete(self.record.as_ref(), owner(node), answer, TTL, self.now);
-                self.write(write);
+                let at = self.found(self.secrets(node));
+                let (_, write) = complete(self.records[at].as_ref(), owner(node), answer, TTL, self.now);
+                self.write(at, write);
                 if matches!(self.nodes[node], Node::Ran(_)) {
                     self.nodes[node] = Node::Over;
                 }
             }
             Message::Abandon(node) => {
-                let write = abandon(self.record.as_ref(), owner(node));
+                let at = self.found(self.secrets(node));
+                let (_, write) = abandon(self.records[at].as_ref(), owner(node), TTL, self.now);
                 self.tombstones.insert(node);
-                self.write(write);
+                self.write(at, write);
             }
         }
     }
 
     fn deliver_claim(&mut self, node: usize, world: World) {
-        let wish =
-            Claim { owner: owner(node), fingerprint: REQUEST, lease: LEASE, ttl: TTL, reexecute: world.reexecute };
-        let (answer, write) = claim(self.record.as_ref(), self.tombstones.contains(&node), &wish, self.now);
-        self.write(write);
+        let names = self.secrets(node);
+        let found = self.records[self.found(names)].as_ref();
+        let (answer, write) = claim(found, self.tombstones.contains(&node), &self.claim(node, world), self.now);
+        let released = found.is_some_and(|record| record.stage == Stage::Released);
+        self.write(names[0], write);
+        if let Answer::Claimed { fence } = answer {
+            self.fence_fell |= fence <= self.fence;
+            self.fence = fence;
+            self.retaken |= released;
+        }
+        self.mistaken |= matches!(answer, Answer::Mismatch | Answer::Unknown);
         if self.nodes[node] != Node::Asking {
             return;
         }
@@ -125,6 +173,11 @@ impl State {
             _ => Node::Over,
         };
     }
+
+    /// The one record that there is.
+    fn record(&self) -> Option<&Record<u8>> {
+        self.records.iter().flatten().next()
+    }
 }
 
 impl Model for World {
@@ -134,22 +187,29 @@ impl Model for World {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             now: 0,
-            record: None,
+            records: [None, None],
             tombstones: BTreeSet::new(),
             nodes: [Node::Idle; NODES],
+            swapped: [false; NODES],
             under_way: BTreeSet::new(),
             runs: Vec::new(),
             died: false,
             replays: BTreeSet::new(),
             lost: false,
-            copy: None,
+            copy: [None, None],
+            stepped_back: false,
+            fence: 0,
+            fence_fell: false,
+            retaken: false,
+            mistaken: false,
         }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (n, node) in state.nodes.iter().enumerate() {
             match node {
-                Node::Idle => actions.push(Action::Ask(n)),
+                Node::Idle if self.rotates => actions.extend([Action::Ask(n, false), Action::Ask(n, true)]),
+                Node::Idle => actions.push(Action::Ask(n, false)),
                 Node::Asking => actions.extend([Action::GiveUp(n), Action::Die(n)]),
                 Node::Claimed => actions.extend([Action::Run(n), Action::Die(n)]),
                 Node::Ran(_) => actions.extend([Action::CompleteAgain(n), Action::Die(n)]),
@@ -163,13 +223,17 @@ impl Model for World {
         if self.fails_over && !state.lost {
             actions.push(Action::FailOver);
         }
+        if self.steps_back && !state.stepped_back && state.now > 0 {
+            actions.push(Action::StepBack);
+        }
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Ask(n) => {
+            Action::Ask(n, swapped) => {
                 state.nodes[n] = Node::Asking;
+                state.swapped[n] = swapped;
                 state.under_way.insert(Message::Claim(n));
             }
             Action::Deliver(message) => state.deliver(message, *self),
@@ -193,8 +257,12 @@ impl Model for World {
             }
             Action::Tick => state.now += 1,
             Action::FailOver => {
-                state.record.clone_from(&state.copy);
+                state.records.clone_from(&state.copy);
                 state.lost = true;
+            }
+            Action::StepBack => {
+                state.now = 0;
+                state.stepped_back = true;
             }
         }
         Some(state)
@@ -208,24 +276,45 @@ impl Model for World {
             Property::always("everybody gets the same answer", |world: &World, state: &State| {
                 world.reexecute || state.lost || state.replays.len() <= 1
             }),
+            Property::always("no false mismatch", |_, state: &State| !state.mistaken),
+            Property::always("fences grow", |_, state: &State| state.lost || !state.fence_fell),
+            Property::always("there is one record", |_, state: &State| state.records.iter().flatten().count() <= 1),
+            Property::always("its digest goes with its name", |_, state: &State| {
+                let goes = |(name, record): (usize, &Option<Record<u8>>)| {
+                    record.as_ref().is_none_or(|record| {
+                        record.stage == Stage::Released || record.fingerprint.digest == DIGESTS[name]
+                    })
+                };
+                state.records.iter().enumerate().all(goes)
+            }),
             Property::always("an answer is never overwritten by a run that lost its claim", |_, state: &State| {
-                let Some(Record { owner, stage: Stage::Done(answer), .. }) = &state.record else { return true };
+                let Some(Record { owner, stage: Stage::Done(answer), .. }) = state.record() else { return true };
                 state.runs.get(usize::from(*answer) - 1).is_some_and(|n| self::owner(*n) == *owner)
             }),
-            Property::always("who gives up leaves nothing behind", |_, state: &State| {
+            Property::always("who gives up leaves no claim behind", |_, state: &State| {
                 let quiet = state.under_way.is_empty() && state.nodes.iter().all(|node| *node == Node::Over);
-                !quiet || state.died || state.lost || !state.runs.is_empty() || state.record.is_none()
+                let free = state.record().is_none_or(|record| record.stage == Stage::Released);
+                !quiet || state.died || state.lost || !state.runs.is_empty() || free
             }),
             Property::always("no key is wedged for ever", |_, state: &State| {
-                state.record.as_ref().is_none_or(|record| record.expires <= state.now + TTL)
+                state.record().is_none_or(|record| record.expires <= HORIZON + TTL)
             }),
             Property::sometimes("a repeat gets the first answer", |_, state: &State| !state.replays.is_empty()),
+            Property::sometimes("a released key is run", |_, state: &State| state.retaken && !state.runs.is_empty()),
             Property::sometimes("an owner completes after its lease", |_, state: &State| {
-                state.now > LEASE && matches!(&state.record, Some(Record { stage: Stage::Done(_), .. }))
+                state.now > LEASE && matches!(state.record(), Some(Record { stage: Stage::Done(_), .. }))
             }),
         ];
         if self.fails_over {
             properties.push(Property::sometimes("a lost claim is run twice", |_, state: &State| state.runs.len() > 1));
+        }
+        if self.rotates {
+            properties.push(Property::sometimes(
+                "a node that has swapped is answered from before",
+                |_, state: &State| {
+                    !state.replays.is_empty() && state.runs == [0] && state.swapped == [false, true, true]
+                },
+            ));
         }
         properties
     }
@@ -239,17 +328,29 @@ fn check(world: World) -> usize {
 
 #[test]
 fn at_most_one_execution_whatever_is_late_or_dies() {
-    let states = check(World { reexecute: false, fails_over: false });
+    let states = check(World::default());
     assert!(states > 10_000, "{states} states: the world has become too small to show anything");
 }
 
 #[test]
 fn who_asks_for_re_execution_gets_it_and_nothing_worse() {
-    check(World { reexecute: true, fails_over: false });
+    check(World { reexecute: true, ..World::default() });
+}
+
+#[test]
+fn while_secrets_are_swapped_nothing_is_run_twice_and_nobody_is_refused_for_it() {
+    for reexecute in [false, true] {
+        check(World { rotates: true, reexecute, ..World::default() });
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_lets_no_fence_fall() {
+    check(World { steps_back: true, ..World::default() });
 }
 
 /// What a store that loses what it acknowledged does: the key may be run again. The documentation says no more than the model.
 #[test]
 fn a_store_that_loses_a_claim_may_run_it_twice_and_only_such_a_one() {
-    check(World { reexecute: false, fails_over: true });
+    check(World { fails_over: true, ..World::default() });
 }

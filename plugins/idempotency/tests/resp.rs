@@ -1,7 +1,9 @@
 //! Redis' protocol: what is cut short fails for exactly the commands that lack their reply, and no bytes make the decoder trap.
 
 use idempotency::protocol::{Answer, Claim, Fingerprint, Owner};
-use idempotency::store::redis::{ABANDON, CLAIM, COMPLETE, Call, claimed, completed};
+use idempotency::store::redis::{
+    ABANDON, CLAIM, COMPLETE, Call, Entry, claimed, completed, index, keeps, pieces, slots,
+};
 use idempotency::store::resp::{MAX_DEPTH, Reply, command, replies};
 use idempotency::store::{Failure, MAX_NAME, Name, Names};
 use proptest::prelude::*;
@@ -136,7 +138,9 @@ fn nesting_is_bounded() {
 
 #[test]
 fn a_script_is_known_by_its_digest() {
-    for script in [CLAIM, COMPLETE, ABANDON] {
+    for script in
+        [CLAIM, COMPLETE, ABANDON, keeps::SCRIPT, pieces::SCRIPT, slots::SCRIPT].into_iter().chain(index::SCRIPTS)
+    {
         let end = script.text.lines().last();
         assert_eq!(Sha1::from(script.text).digest().to_string(), script.sha1, "the script that ends in {end:?}");
     }
@@ -146,14 +150,14 @@ fn a_script_is_known_by_its_digest() {
 fn a_claim_names_all_keys() {
     let names = Names::new(["{1a}new".into(), "{1a}old".into()]).unwrap();
     let fingerprint = Fingerprint { version: 255, digest: *b"0123456789abcdef0123456789abcdef" };
-    let claim = Claim { owner: Owner(10), fingerprint, lease: 30_000, ttl: 86_400_000, reexecute: true };
+    let others = vec![*b"ghijklmnopqrstuvghijklmnopqrstuv"];
+    let claim = Claim { owner: Owner(10), fingerprint, others, lease: 30_000, ttl: 86_400_000, reexecute: true };
     let mut out = Vec::new();
     Call::claim(&names, &claim).by_digest(&mut out);
     let owner = "0000000000000000000000000000000a";
-    let tombstone = format!("{{1a}}new:t:{owner}");
-    let digest = "0123456789abcdef0123456789abcdef";
-    let (keys, fixed) = (["{1a}new", "{1a}old", &tombstone], ["EVALSHA", CLAIM.sha1, "3"]);
-    let arguments = [owner, "00000000000000ff", digest, "30000", "86400000", "1"];
+    let digests = "0123456789abcdef0123456789abcdefghijklmnopqrstuvghijklmnopqrstuv";
+    let (keys, fixed) = (["{1a}new", "{1a}old"], ["EVALSHA", CLAIM.sha1, "2"]);
+    let arguments = [owner, "00000000000000ff", digests, "30000", "86400000", "1"];
     let parts = [&fixed[..], &keys, &arguments].concat();
     assert_eq!(replies(&out, 1)[0], Ok(Reply::Array(parts.iter().map(|part| Reply::Bulk(part.as_bytes())).collect())));
 }
@@ -162,14 +166,17 @@ fn a_claim_names_all_keys() {
 fn replies_that_the_scripts_never_give_are_failures() {
     let array =
         |word: &'static str, more: &[Reply<'static>]| Reply::Array([&[Reply::Bulk(word.as_bytes())], more].concat());
-    assert_eq!(claimed(&array("claimed", &[Reply::Integer(7)])), Ok(Answer::Claimed { fence: 7 }));
+    assert_eq!(claimed(&array("claimed", &[Reply::Bulk(b"7")])), Ok(Answer::Claimed { fence: 7 }));
     let wrong = [
         Reply::Nil,
         Reply::Integer(1),
         Reply::Array(Vec::new()),
         array("claimed", &[]),
-        array("claimed", &[Reply::Integer(-1)]),
-        array("claimed", &[Reply::Bulk(b"7")]),
+        array("claimed", &[Reply::Bulk(b"-1")]),
+        array("claimed", &[Reply::Bulk(b"")]),
+        array("claimed", &[Reply::Bulk(b"1e12")]),
+        array("uncertain", &[Reply::Bulk(b"99999999999999999999")]),
+        array("in_flight", &[Reply::Integer(7)]),
         array("done", &[Reply::Nil]),
         array("mismatch", &[Reply::Integer(1)]),
         array("stolen", &[]),
@@ -181,6 +188,20 @@ fn replies_that_the_scripts_never_give_are_failures() {
     assert_eq!(completed(&Reply::Error(b"NOSCRIPT No matching script.")), Err(Failure::UnknownScript));
     let refused = Failure::Refused("OOM command not allowed".into());
     assert_eq!(claimed(&Reply::Error(b"OOM command not allowed")), Err(refused));
+}
+
+/// What a tool lists must be whole JSON, whatever a route is called.
+#[test]
+fn a_line_of_the_index_is_compact_json() {
+    let names = Names::from(Name::new("{1a}n").unwrap());
+    let entry = Entry { names: &names, fence: 7, route: "pay", tenant: "5e" };
+    assert_eq!(entry.line(), r#"{"id":"{1a}n","fence":7,"route":"pay","tenant":"5e"}"#);
+    let names = Names::new(["{1a}n".into(), r#"{1a}"o\"#.into()]).unwrap();
+    let long = "\u{e9}\"\\\n".repeat(100);
+    let line = Entry { names: &names, route: &long, ..entry }.line();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let cut: String = long.chars().take(index::MAX_ROUTE).collect();
+    assert_eq!((line["route"].as_str(), line["also"][0].as_str()), (Some(cut.as_str()), Some(r#"{1a}"o\"#)));
 }
 
 #[test]

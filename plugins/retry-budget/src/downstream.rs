@@ -25,7 +25,7 @@ use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::{Counter, Lazy, Meter};
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
-use sdk_shim::refusal::Refusal;
+use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
@@ -165,6 +165,7 @@ impl Downstream {
             cause: Cause::ClientRetry.as_str(),
             title: "Too many of the requests to this route are retries already",
             status: 503,
+            grpc_status: UNAVAILABLE,
             retry_after: decide::retry_after(nth, self.draw()),
             mark: self.policy.common.mark_rejections,
         };

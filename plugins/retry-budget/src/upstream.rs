@@ -25,7 +25,7 @@ use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
-use sdk_shim::refusal::Refusal;
+use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 use sdk_shim::time::Instant;
 use sdk_shim::window::SLOTS;
 use serde_json::Value;
@@ -168,6 +168,7 @@ impl Upstream {
             cause: Cause::Budget.as_str(),
             title: "The service behind this route fails, and has been retried as often as its budget allows",
             status: 503,
+            grpc_status: UNAVAILABLE,
             retry_after: decide::retry_after(nth, self.draw()),
             mark: self.policy.common.mark_rejections,
         };

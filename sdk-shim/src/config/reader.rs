@@ -26,6 +26,12 @@ impl<T: PartialOrd> Bounds<T> {
     }
 }
 
+/// The JSON path of the field `name` of the object at `path`.
+pub fn path_of(path: &str, name: &str) -> String {
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if plain { format!("{path}.{name}") } else { format!("{path}[{}]", Value::from(name)) }
+}
+
 /// Walks one JSON object and notes its faults.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -68,8 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     fn at(&self, name: &str) -> String {
-        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if plain { format!("{}.{name}", self.path) } else { format!("{}[{}]", self.path, Value::from(name)) }
+        path_of(&self.path, name)
     }
 
     /// Notes a fault of the field `name`.
@@ -97,7 +102,9 @@ impl<'a> Reader<'a> {
 
     /// The field as it stands; `None` where it is absent.
     pub fn raw(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.used.push(name);
+        if !self.used.contains(&name) {
+            self.used.push(name);
+        }
         self.fields.get(name)
     }
 
@@ -249,6 +256,32 @@ impl<'a> Reader<'a> {
         let result = read(&mut inner);
         self.faults.0.extend(inner.finish().0);
         Some(result)
+    }
+
+    /// A list of objects, each read by `read`. What is no object isn't shown: it may be a secret without its `{"literal": ...}`.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        allowed: &str,
+        mut read: impl FnMut(&mut Reader<'a>) -> T,
+    ) -> Vec<T> {
+        let Some(value) = self.raw(name) else { return Vec::new() };
+        let Value::Array(items) = value else {
+            self.fault(name, "no list", format!("a list; each item {allowed}"));
+            return Vec::new();
+        };
+        let mut taken = Vec::with_capacity(items.len());
+        for (n, item) in items.iter().enumerate() {
+            let path = format!("{}[{n}]", self.at(name));
+            let Value::Object(fields) = item else {
+                self.faults.push(&path, "no object", allowed);
+                continue;
+            };
+            let mut inner = Self { path, fields, used: Vec::new(), faults: Faults::default() };
+            taken.push(read(&mut inner));
+            self.faults.append(inner.finish());
+        }
+        taken
     }
 
     fn nested(&mut self, name: &'static str) -> Option<Reader<'a>> {

@@ -176,6 +176,15 @@ impl<P: Plugin<FakeHost>> InFlight<P> {
         self.end()
     }
 
+    /// The proxy ends the stream in the middle, with these `response.flags`: a service that broke its answer off (64), a stream that was idle.
+    ///
+    /// # Panics
+    /// On a trap.
+    pub fn cut(mut self, flags: i64) -> Ended {
+        self.set_bytes("response.flags", &flags.to_le_bytes());
+        self.end()
+    }
+
     /// An attempt ends without a response: connect failure (with Envoy's reason), or reset and timeout (an empty reason: T20).
     ///
     /// # Panics

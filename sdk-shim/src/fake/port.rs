@@ -147,6 +147,10 @@ impl Host for FakeHost {
     fn shared_get(&self, name: &str) -> Result<Shared, HostError> {
         self.note("shared_get", name);
         self.check_store()?;
+        let other = self.proxy().0.injected.on_next_get.borrow_mut().take();
+        if let Some(other) = other {
+            other();
+        }
         Ok(self.proxy().shared_in(&self.0.scope, name))
     }
 

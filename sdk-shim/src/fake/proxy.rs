@@ -38,6 +38,7 @@ pub(super) struct Injected {
     pub(super) store_down: Cell<bool>,
     pub(super) no_shared_memory: Cell<bool>,
     pub(super) mismatches: Cell<u32>,
+    pub(super) on_next_get: RefCell<Option<Box<dyn FnOnce()>>>,
     pub(super) on_next_set: RefCell<Option<Box<dyn FnOnce()>>>,
     pub(super) unknown_upstreams: RefCell<BTreeSet<String>>,
 }
@@ -175,6 +176,11 @@ impl FakeProxy {
     /// Runs `other` just before the next write of shared data takes effect: another worker, between a read and its write.
     pub fn on_next_set(&self, other: Box<dyn FnOnce()>) {
         *self.0.injected.on_next_set.borrow_mut() = Some(other);
+    }
+
+    /// Runs `other` just before the next read of shared data: another worker, between two reads.
+    pub fn on_next_get(&self, other: Box<dyn FnOnce()>) {
+        *self.0.injected.on_next_get.borrow_mut() = Some(other);
     }
 
     /// Makes callouts to this upstream fail at once, as Envoy does for a cluster it does not know.

@@ -12,8 +12,6 @@ use integration::{TestResult, XdsFile};
 use serde_json::{Value, json};
 
 const INSTALLED: &str = "/etc/holdfast/";
-/// Below it, the modules.
-const MODULES: [&str; 2] = ["circuit_breaker.wasm", "retry_budget.wasm"];
 /// Where a filter's ECDS resource keeps the plugin's configuration.
 const CONFIGURATION: &str = "/typed_config/config/configuration/value";
 
@@ -115,28 +113,25 @@ impl Shipped {
     }
 }
 
-/// A shipped file with the built module and these ports in it.
+/// A shipped file with the built modules and these ports in it.
 fn installed(name: &str, ports: &[(u16, u16)]) -> TestResult<Value> {
-    let folder = wasm::modules()?;
-    let missing = MODULES.iter().map(|module| folder.join(module)).find(|module| !module.is_file());
-    ensure!(missing.is_none(), "{} is missing: run `cargo xtask build`", missing.unwrap_or_default().display());
     let mut value = from_yaml(&text(name)?).with_context(|| name.to_owned())?;
-    substitute(&mut value, &folder, ports);
+    substitute(&mut value, &wasm::modules()?, ports)?;
     Ok(value)
 }
 
-fn substitute(value: &mut Value, folder: &Path, ports: &[(u16, u16)]) {
-    let module = value.as_str().and_then(|path| path.strip_prefix(INSTALLED)).filter(|name| MODULES.contains(name));
-    if let Some(name) = module {
-        *value = json!(folder.join(name));
+fn substitute(value: &mut Value, folder: &Path, ports: &[(u16, u16)]) -> TestResult {
+    let name = value.as_str().and_then(|path| path.strip_prefix(INSTALLED)).map(Path::new);
+    if let Some(name) = name.filter(|name| name.extension().is_some_and(|kind| kind == "wasm")) {
+        let module = folder.join(name);
+        ensure!(module.is_file(), "{} is missing: run `cargo xtask build`", module.display());
+        *value = json!(module);
     }
     if let Some(port) = value.get_mut("port_value") {
         let new = ports.iter().find(|(shipped, _)| *port == json!(shipped));
         *port = new.map_or(port.clone(), |(_, new)| json!(new));
     }
-    for child in children(value) {
-        substitute(child, folder, ports);
-    }
+    children(value).into_iter().try_for_each(|child| substitute(child, folder, ports))
 }
 
 fn children(value: &mut Value) -> Vec<&mut Value> {

@@ -2,7 +2,7 @@
 //!
 //! | key | value | expires |
 //! |---|---|---|
-//! | `<name>` | a record ([`super::record`]), or the mark that a claim was released ([`slot`]) | after `ttl`; the mark with its tombstone |
+//! | `<name>` | a record ([`super::record`]); a released one is called the mark | after `ttl`; the mark with its tombstone |
 //! | `<name>:l:<owner>` | `1`: this owner's lease is not over | after `lease` |
 //! | `<name>:t:<owner>` | `1`: this owner gave up | after `keep` |
 //!
@@ -27,15 +27,13 @@
 
 mod claim;
 mod finish;
-pub mod slot;
 pub mod text;
 
 pub use claim::Claiming;
 pub use finish::{Abandoning, Completing};
 
-use super::{Failure, Name};
-use crate::protocol::{Owner, StoreMillis};
-use slot::Slot;
+use super::{Failure, Name, record};
+use crate::protocol::{Owner, Record, StoreMillis};
 use text::{Reply, Value};
 
 /// Memcached takes a larger number for a date.
@@ -94,7 +92,8 @@ impl Trip {
 /// What a key holds, and the number to change it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
-    slot: Option<Slot>,
+    /// `None` for what nobody here wrote.
+    record: Option<Record<Vec<u8>>>,
     unique: u64,
 }
 
@@ -103,8 +102,17 @@ struct Found {
 impl Found {
     /// `None` where the key holds nothing.
     fn read(reply: &Reply<'_>, key: &str) -> Result<Option<Self>, Failure> {
-        let found = |value: &Value<'_>| Self { slot: Slot::decode(value.data), unique: value.unique };
+        let found = |value: &Value<'_>| Self { record: record::decode(value.data), unique: value.unique };
         Ok(value(reply, key)?.map(found))
+    }
+}
+
+// === impl Record ===
+
+impl Record<Vec<u8>> {
+    /// What memcached still gives is not over: `expires` is by the clock of another node.
+    fn undying(&self) -> Self {
+        Self { expires: StoreMillis::MAX, ..self.clone() }
     }
 }
 

@@ -4,6 +4,7 @@
 //!   form  stage  owner  fence  version  digest  expires | stage 0, claimed: lease
 //!   1     1      16     8      8        32      8       |                   8
 //!                                                       | stage 1, done: the answer, to the end
+//!                                                       | stage 2, released: nothing; version and digest are 0
 //! ```
 //!
 //! The answer's bytes are a sealed blob, of which nothing is known here.
@@ -22,6 +23,7 @@ pub const HEAD: usize = 2 + 16 + 8 + 8 + 32 + 8;
 
 const CLAIMED: u8 = 0;
 const DONE: u8 = 1;
+const RELEASED: u8 = 2;
 
 /// As bytes.
 pub fn encode(record: &Record<Vec<u8>>) -> Vec<u8> {
@@ -32,6 +34,7 @@ pub fn encode(record: &Record<Vec<u8>>) -> Vec<u8> {
             (CLAIMED, &lease)
         }
         Stage::Done(answer) => (DONE, answer),
+        Stage::Released => (RELEASED, &[]),
     };
     let mut out = Vec::with_capacity(HEAD + tail.len());
     out.extend([FORM, stage]);
@@ -55,6 +58,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<Vec<u8>>> {
     let stage = match stage {
         CLAIMED => Stage::Claimed { lease: u64::from_le_bytes(tail.try_into().ok()?) },
         DONE => Stage::Done(tail.to_vec()),
+        RELEASED if tail.is_empty() => Stage::Released,
         _ => return None,
     };
     let fingerprint = Fingerprint { version, digest };

@@ -12,9 +12,9 @@
 //!           [set lease, cas record, gets tombstone, gets record] -> as above
 //! ```
 
-use super::{Failure, Found, Replies, Slot, Step, Trip, all, lease_key, remaining, seconds, set, stored, value};
-use crate::protocol::{Answer, Claim, Owner, Record, Stage, StoreMillis, Write, claim as decide};
-use crate::store::Name;
+use super::{Failure, Found, Replies, Step, Trip, all, lease_key, remaining, seconds, set, stored, value};
+use crate::protocol::{Answer, Claim, Owner, Record, Stage, StoreMillis, Write, abandon, claim as decide};
+use crate::store::{Name, record};
 
 /// A claim under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +47,10 @@ impl Claiming {
     /// # Errors
     /// [`Failure::OutOfRange`] if the lease or the ttl is longer than [`super::MAX_MILLIS`].
     pub fn start(name: Name, claim: Claim, now: StoreMillis) -> Result<(Trip, Self), Failure> {
-        let claiming = Self { name, claim, now, trips: 1, asked: Asked::Undo };
-        let (record, fence) = claiming.record(None)?;
-        Ok((claiming.write(&record, None)?, Self { asked: Asked::Write { fence }, ..claiming }))
+        match (Self { name, claim, now, trips: 0, asked: Asked::Undo }).take()? {
+            Step::Send(trip, claiming) => Ok((trip, claiming)),
+            Step::Finished(_) => Err(Failure::Unexpected),
+        }
     }
 
     /// The next step, after the replies to the last one.
@@ -71,9 +72,11 @@ impl Claiming {
                 let [lease, found] = all(replies)?;
                 let over = value(lease, &lease_key(&self.name, of))?.is_none();
                 let found = self.found(found)?;
-                match holder(found.as_ref()) {
-                    Some(record) if record.owner == of => self.judge(record.clone(), over, found),
-                    _ => self.consider(found),
+                match found {
+                    Some(Found { record: Some(record), unique }) if record.owner == of => {
+                        self.judge(&record, over, unique)
+                    }
+                    found => self.consider(found),
                 }
             }
             Asked::Undo => {
@@ -84,13 +87,13 @@ impl Claiming {
 
     /// The caller gave up before: our own record goes again, if it got there.
     fn obey(self, found: Option<Found>) -> Result<Next, Failure> {
-        let ours = found.filter(|found| holder(Some(found)).is_some_and(|record| record.owner == self.claim.owner));
-        let Some(Found { slot: Some(Slot::Held(Record { fence, stage: Stage::Claimed { .. }, .. })), unique }) = ours
-        else {
+        let Some(Found { record: Some(record), unique }) = found else { return Ok(Step::Finished(Answer::Abandoned)) };
+        let (owner, keep) = (self.claim.owner, self.claim.ttl);
+        let (true, Write::Put(released)) = abandon(Some(&record.undying()), owner, keep, self.now) else {
             return Ok(Step::Finished(Answer::Abandoned));
         };
-        let mark = Slot::Released { fence }.encode();
-        let trip = Trip::default().cas(self.name.as_str(), seconds(self.claim.ttl)?, &mark, unique);
+        let mark = record::encode(&released);
+        let trip = Trip::default().cas(self.name.as_str(), seconds(keep)?, &mark, unique);
         self.send(trip, Asked::Undo)
     }
 
@@ -98,66 +101,55 @@ impl Claiming {
     fn consider(self, found: Option<Found>) -> Result<Next, Failure> {
         match found {
             // It went between two commands.
-            None => self.take(None, None),
-            Some(Found { slot: None, .. }) => Ok(Step::Finished(Answer::Unknown)),
-            Some(Found { slot: Some(Slot::Released { fence }), unique }) => self.take(Some(fence), Some(unique)),
-            Some(Found { slot: Some(Slot::Held(ref record)), .. }) => self.judge(record.clone(), false, found),
+            None => self.take(),
+            Some(Found { record: None, .. }) => Ok(Step::Finished(Answer::Unknown)),
+            Some(Found { record: Some(record), unique }) => self.judge(&record, false, unique),
         }
     }
 
     /// The protocol decides, about a record whose deadlines are replaced by what memcached says about them.
-    fn judge(self, record: Record<Vec<u8>>, over: bool, found: Option<Found>) -> Result<Next, Failure> {
-        let asked = self.asked;
+    fn judge(self, record: &Record<Vec<u8>>, over: bool, unique: u64) -> Result<Next, Failure> {
         let of = record.owner;
         let (stage, left) = match record.stage {
             Stage::Claimed { lease } => {
                 let until = if over { 0 } else { StoreMillis::MAX };
                 (Stage::Claimed { lease: until }, remaining(lease, self.now, self.claim.lease))
             }
-            done @ Stage::Done(_) => (done, 0),
+            ref ended => (ended.clone(), 0),
         };
-        let fence = record.fence;
-        let record = Record { stage, expires: StoreMillis::MAX, ..record };
-        match decide(Some(&record), false, &self.claim, self.now) {
-            (Answer::InFlight { .. }, _) if asked == (Asked::Lease { of }) => {
+        let judged = Record { stage, ..record.undying() };
+        match decide(Some(&judged), false, &self.claim, self.now) {
+            (Answer::InFlight { .. }, _) if self.asked == (Asked::Lease { of }) => {
                 Ok(Step::Finished(Answer::InFlight { remaining: left }))
             }
             (Answer::InFlight { .. }, _) => {
                 let trip = Trip::default().gets(&lease_key(&self.name, of)).gets(self.name.as_str());
                 self.send(trip, Asked::Lease { of })
             }
-            (Answer::Claimed { .. }, _) => self.take(Some(fence), found.map(|found| found.unique)),
+            (Answer::Claimed { .. }, Write::Put(ours)) => self.write(&ours, Some(unique)),
+            (answer, _) => Ok(Step::Finished(answer)),
+        }
+    }
+
+    /// Puts our record where nothing is.
+    fn take(self) -> Result<Next, Failure> {
+        match decide(None, false, &self.claim, self.now) {
+            (Answer::Claimed { .. }, Write::Put(ours)) => self.write(&ours, None),
             (answer, _) => Ok(Step::Finished(answer)),
         }
     }
 
     /// Puts our record there: over what has the number `unique`, or where nothing is.
-    fn take(self, before: Option<u64>, unique: Option<u64>) -> Result<Next, Failure> {
-        let (record, fence) = self.record(before)?;
-        let trip = self.write(&record, unique)?;
-        self.send(trip, Asked::Write { fence })
-    }
-
-    /// The record of this claim, with a fence above the one before.
-    fn record(&self, before: Option<u64>) -> Result<(Record<Vec<u8>>, u64), Failure> {
-        match decide(None, false, &self.claim, self.now) {
-            (Answer::Claimed { fence }, Write::Put(record)) => {
-                let fence = before.map_or(fence, |before| before.saturating_add(1).max(fence));
-                Ok((Record { fence, ..record }, fence))
-            }
-            _ => Err(Failure::Unexpected),
-        }
-    }
-
-    fn write(&self, record: &Record<Vec<u8>>, unique: Option<u64>) -> Result<Trip, Failure> {
+    fn write(self, ours: &Record<Vec<u8>>, unique: Option<u64>) -> Result<Next, Failure> {
         let (name, owner) = (self.name.as_str(), self.claim.owner);
-        let (bytes, ttl) = (Slot::Held(record.clone()).encode(), seconds(self.claim.ttl)?);
+        let (bytes, ttl) = (record::encode(ours), seconds(self.claim.ttl)?);
         let trip = Trip::default().set(&lease_key(&self.name, owner), seconds(self.claim.lease)?, b"1");
         let trip = match unique {
             None => trip.add(name, ttl, &bytes),
             Some(unique) => trip.cas(name, ttl, &bytes, unique),
         };
-        Ok(trip.gets(&self.name.tombstone(owner)).gets(name))
+        let trip = trip.gets(&self.name.tombstone(owner)).gets(name);
+        self.send(trip, Asked::Write { fence: ours.fence })
     }
 
     fn found(&self, reply: &super::Reply<'_>) -> Result<Option<Found>, Failure> {
@@ -169,12 +161,5 @@ impl Claiming {
             return Err(Failure::Contended);
         }
         Ok(Step::Send(trip, Self { trips: self.trips + 1, asked, ..self }))
-    }
-}
-
-fn holder(found: Option<&Found>) -> Option<&Record<Vec<u8>>> {
-    match found?.slot.as_ref()? {
-        Slot::Held(record) => Some(record),
-        Slot::Released { .. } => None,
     }
 }

@@ -1,8 +1,8 @@
 //! The end of a claim: completing it, and giving it up. Each reads what is there and changes just that, again where it changed in between.
 
-use super::{Failure, Found, Replies, Slot, Step, Trip, all, seconds, set, stored};
-use crate::protocol::{Owner, Record, StoreMillis, Write, abandon, complete};
-use crate::store::Name;
+use super::{Failure, Found, MAX_MILLIS, Replies, Step, Trip, all, seconds, set, stored};
+use crate::protocol::{Owner, Record, Stage, StoreMillis, Write, abandon, complete};
+use crate::store::{Name, record};
 
 /// A completion under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +39,11 @@ impl Completing {
     /// The next step, after the replies to the last one; at the end, whether the answer was stored.
     pub fn next(self, replies: &Replies<'_>) -> Result<Step<Self, bool>, Failure> {
         let Some(found) = outcome(replies, self.changing, &self.name)? else { return Ok(Step::Finished(true)) };
-        let Some(Found { slot: Some(Slot::Held(record)), unique }) = found else { return Ok(Step::Finished(false)) };
+        let Some(Found { record: Some(record), unique }) = found else { return Ok(Step::Finished(false)) };
         let name = self.name.as_str();
-        match complete(Some(&record), self.owner, self.answer.clone(), self.ttl, self.now) {
+        match complete(Some(&record.undying()), self.owner, self.answer.clone(), self.ttl, self.now) {
             (_, Write::Put(done)) if self.trips < super::MAX_TRIPS => {
-                let trip = Trip::default().cas(name, seconds(self.ttl)?, &Slot::Held(done).encode(), unique).gets(name);
+                let trip = Trip::default().cas(name, seconds(self.ttl)?, &record::encode(&done), unique).gets(name);
                 Ok(Step::Send(trip, Self { trips: self.trips + 1, changing: true, ..self }))
             }
             (_, Write::Put(_)) => Err(Failure::Contended),
@@ -57,8 +57,9 @@ impl Completing {
 pub struct Abandoning {
     name: Name,
     owner: Owner,
-    /// How long the tombstone and the mark stay, in memcached's seconds.
-    keep: u32,
+    /// How long the tombstone and the mark stay, in milliseconds.
+    keep: u64,
+    now: StoreMillis,
     trips: u8,
     /// The change that was sent releases a claim, if it is made.
     releasing: bool,
@@ -67,16 +68,15 @@ pub struct Abandoning {
 // === impl Abandoning ===
 
 impl Abandoning {
-    /// The first step. For `keep` milliseconds a claim of the same owner that arrives late does nothing.
+    /// The first step. For `keep` milliseconds a claim of the same owner that arrives late does nothing. `now` is this node's clock.
     ///
     /// # Errors
     /// [`Failure::OutOfRange`] if that is longer than [`super::MAX_MILLIS`].
-    pub fn start(name: Name, owner: Owner, keep: u64) -> Result<(Trip, Self), Failure> {
-        let keep = seconds(keep)?;
-        let mark = Slot::Released { fence: 0 }.encode();
-        let trip = Trip::default().set(&name.tombstone(owner), keep, b"1");
-        let trip = trip.add(name.as_str(), keep, &mark).gets(name.as_str());
-        Ok((trip, Self { name, owner, keep, trips: 1, releasing: false }))
+    pub fn start(name: Name, owner: Owner, keep: u64, now: StoreMillis) -> Result<(Trip, Self), Failure> {
+        let mark = Record::released(owner, 0, now.saturating_add(keep));
+        let trip = Trip::default().set(&name.tombstone(owner), seconds(keep)?, b"1");
+        let trip = trip.add(name.as_str(), seconds(keep)?, &record::encode(&mark)).gets(name.as_str());
+        Ok((trip, Self { name, owner, keep, now, trips: 1, releasing: false }))
     }
 
     /// The next step, after the replies to the last one; at the end, whether a claim was released.
@@ -86,26 +86,24 @@ impl Abandoning {
     pub fn next(self, replies: &Replies<'_>) -> Result<Step<Self, bool>, Failure> {
         let rest = if self.trips == 1 { after_tombstone(replies)? } else { replies };
         let Some(found) = outcome(rest, true, &self.name)? else { return Ok(Step::Finished(self.releasing)) };
-        match found {
-            // Changed as well: a claim of ours that is still on its way knows its number.
-            Some(Found { slot: Some(Slot::Released { fence }), unique }) => self.mark(fence, unique, false),
-            Some(Found { slot: Some(Slot::Held(record)), unique }) if self.releases(&record) => {
-                self.mark(record.fence, unique, true)
+        let Some(Found { record: Some(record), unique }) = found else { return Ok(Step::Finished(false)) };
+        match abandon(Some(&record.undying()), self.owner, self.keep, self.now) {
+            (_, Write::Put(released)) => self.mark(&released, unique, true),
+            // Changed as well: a claim of ours that is still on its way knows its number. No mark is cut short.
+            (_, Write::Keep) if matches!(record.stage, Stage::Released) => {
+                let expires = self.now.saturating_add(self.keep).max(record.expires);
+                self.mark(&Record { expires, ..record }, unique, false)
             }
             _ => Ok(Step::Finished(false)),
         }
     }
 
-    fn releases(&self, record: &Record<Vec<u8>>) -> bool {
-        abandon(Some(record), self.owner) == Write::Delete
-    }
-
-    fn mark(self, fence: u64, unique: u64, releasing: bool) -> Result<Step<Self, bool>, Failure> {
+    fn mark(self, released: &Record<Vec<u8>>, unique: u64, releasing: bool) -> Result<Step<Self, bool>, Failure> {
         if self.trips >= super::MAX_TRIPS {
             return Err(Failure::Contended);
         }
-        let name = self.name.as_str();
-        let trip = Trip::default().cas(name, self.keep, &Slot::Released { fence }.encode(), unique).gets(name);
+        let (name, left) = (self.name.as_str(), released.expires.saturating_sub(self.now).min(MAX_MILLIS));
+        let trip = Trip::default().cas(name, seconds(left)?, &record::encode(released), unique).gets(name);
         Ok(Step::Send(trip, Self { trips: self.trips + 1, releasing, ..self }))
     }
 }

@@ -1,6 +1,13 @@
-local owner, keep = ARGV[1], ARGV[2]
+local owner = ARGV[1]
+local till = after(ARGV[2])
 local r = find()
-local released = 0
-if r and not r.foreign and r.owner == owner and r.lease then released = redis.call('DEL', r.name) end
-redis.call('SET', tombstone, '1', 'PX', keep)
-return released
+-- A late claim finds it as well, and does nothing.
+if r and r.foreign then return 0 end
+local released = r and r.owner == owner and r.lease
+local name = r and r.name or KEYS[1]
+-- A deletion, which a full Redis lets pass, and with it what follows.
+call('HDEL', name, tombstone)
+if released or not r then put(name, owner, r and r.fence or 0, till, 'x', '1') end
+call('HSET', name, tombstone, till)
+if call('PTTL', name) < till - now then call('PEXPIREAT', name, till) end
+return released and 1 or 0

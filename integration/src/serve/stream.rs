@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 /// The means to end one connection from inside a request on it.
 #[derive(Debug, Default)]
-pub(super) struct Hangup {
+pub(crate) struct Hangup {
     reset: AtomicBool,
     wanted: Notify,
 }
@@ -27,7 +27,7 @@ pub(super) struct Stream {
 
 impl Hangup {
     /// Ends the connection with a reset.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
         self.wanted.notify_one();
     }

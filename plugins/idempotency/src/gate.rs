@@ -1,0 +1,317 @@
+//! One entry of one chain: what it knows, and a request's way to the service.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | a request's way in | here |
+//! | its claim, in memory or in a store that is called | `gate/claim.rs` |
+//! | what goes to the service, or to the client in its place | `gate/verdict.rs` |
+//! | the answer's way out | `gate/settle.rs` |
+//! | what the store is told of it | `gate/record.rs` |
+
+mod claim;
+mod record;
+mod settle;
+mod verdict;
+
+use crate::decide::Cause;
+use crate::intake::{self, Intake, Taken};
+use crate::metrics::{self, Side};
+use crate::policy::{self, Policy};
+use crate::protocol::Owner;
+use crate::remote::{Own, Remote};
+use crate::request::{Phase, Request, Shared, Ticket};
+use crate::secret::Secrets;
+use crate::store::memory::{self, Memory};
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use sdk_shim::common::asks_for_decisions;
+use sdk_shim::config::Faults;
+use sdk_shim::dispatch::MAX_WAKES_PER_CALLBACK;
+use sdk_shim::entry::{Answer, Flow};
+use sdk_shim::headers::Headers;
+use sdk_shim::host::{Body, ContextId, Host, Map};
+use sdk_shim::journal::Journal;
+use sdk_shim::keys::Keys;
+use sdk_shim::meter::Meter;
+use sdk_shim::overrides::Mode;
+use sdk_shim::random::SplitMix64;
+use sdk_shim::time::Instant;
+use std::rc::{Rc, Weak};
+use verdict::Verdict;
+
+/// The service learns by it which of two executions of a key is the later one.
+pub const FENCE: &str = "x-holdfast-fence";
+/// Tells the service that a request isn't protected, and a client that a replay isn't whole.
+pub const MARK: &str = "x-holdfast-idempotency";
+/// Filter state for access logs and the other filters: what was decided.
+const STATE: &[&str] = &["holdfast.idempotency"];
+/// Between two ticks where the store is called: followers wait that long at most for the call that they share.
+const TICK_REMOTE: Duration = Duration::from_millis(5);
+/// The same where it is memory: only waiting requests need it.
+const TICK_MEMORY: Duration = Duration::from_millis(25);
+
+/// The entry of one configuration.
+#[derive(Debug)]
+pub struct Gate {
+    policy: Policy,
+    secrets: Secrets,
+    store: Store,
+    keys: Keys<Side>,
+    meter: Meter,
+    journal: Journal,
+    debug_token: Option<Vec<u8>>,
+    /// One half of each owner's token is this VM's, the other is drawn.
+    vm: u64,
+    random: RefCell<SplitMix64>,
+    sleepers: RefCell<Vec<Sleeper>>,
+    root: Cell<Option<ContextId>>,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Memory),
+    Remote(Box<Remote<Shared>>),
+}
+
+/// A request that will ask again.
+#[derive(Debug)]
+struct Sleeper {
+    until: Instant,
+    context: ContextId,
+    request: Weak<RefCell<Request>>,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// The entry of a policy that was checked on this host.
+    pub fn new<H: Host>(host: &H, policy: Policy) -> Result<Self, Faults> {
+        let keys = Keys::new("idempotency", &policy.common, &policy.meaning());
+        let meter = metrics::meter(host, &policy.common);
+        let prefix = format!("{};{}", keys.prefix(), policy.namespace);
+        let (store, secrets) = match &policy.store {
+            policy::Store::Memory { slots, max_bytes, .. } => {
+                (Store::Memory(Memory::new(&prefix, *slots, *max_bytes)), own_secret(host, &prefix)?)
+            }
+            policy::Store::Remote(remote) => {
+                let meter = metrics::meter(host, &policy.common);
+                let remote = Remote::new(host, remote, policy.clusters(), meter);
+                (Store::Remote(Box::new(remote)), policy.secrets(host)?)
+            }
+        };
+        let token = policy.common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
+        let journal = Journal::new("idempotency", policy.common.chain.as_str(), &policy.common.instance);
+        let (vm, random) = (host.seed(), RefCell::new(SplitMix64::new(host.seed())));
+        let (sleepers, root) = (RefCell::default(), Cell::new(Some(host.context())));
+        Ok(Self { policy, secrets, store, keys, meter, journal, debug_token: token, vm, random, sleepers, root })
+    }
+
+    /// How often [`Gate::tick`] should run.
+    pub fn tick_period(&self) -> Option<Duration> {
+        match &self.store {
+            _ if self.policy.common.mode == Mode::Disabled => None,
+            Store::Remote(_) => Some(TICK_REMOTE),
+            Store::Memory(_) if self.policy.wait.is_zero() => None,
+            Store::Memory(_) => Some(TICK_MEMORY),
+        }
+    }
+
+    /// A request's headers.
+    pub fn begin<H: Host>(&self, host: &H, request: &Shared, end: bool) -> Flow {
+        if self.policy.common.mode == Mode::Disabled {
+            return Flow::Continue;
+        }
+        let Some(method) = host.header(Map::RequestHeaders, ":method") else { return Flow::Continue };
+        if !self.policy.methods.iter().any(|known| known.as_bytes() == method) {
+            return Flow::Continue;
+        }
+        let headers = Headers::from(host.headers(Map::RequestHeaders));
+        strip(host, &headers);
+        if !self.policy.covers(&method, intake::path(&headers)) {
+            return Flow::Continue;
+        }
+        request.borrow_mut().debug = asks_for_decisions(host, self.debug_token.as_deref());
+        if intake::is_mirrored(&self.policy, &headers) {
+            host.set_header(Map::RequestHeaders, MARK, b"mirrored");
+            host.set_property(STATE, b"mirrored");
+            self.side(host).count(host, &self.meter, "unprotected_total", "mirrored");
+            return pass(request, "mirrored");
+        }
+        match intake::read(&self.policy, &headers) {
+            Intake::Pass => pass(request, "no_key"),
+            Intake::Refuse(cause) => self.refuse_unclaimed(host, request, cause, &headers),
+            Intake::Take(taken) => self.take(host, request, taken, method, headers, end),
+        }
+    }
+
+    /// It is ours: its body is waited for, unless that may never end or doesn't come.
+    fn take<H: Host>(
+        &self,
+        host: &H,
+        request: &Shared,
+        taken: Taken,
+        method: Vec<u8>,
+        headers: Headers,
+        end: bool,
+    ) -> Flow {
+        let side = self.side(host);
+        if taken.bare {
+            side.count(host, &self.meter, "bare_keys_total", "");
+        }
+        let no_body = end || (!host.capabilities().tells_end && !intake::has_body(&headers));
+        let too_large = intake::body_length(&headers).is_some_and(|length| length > self.policy.max_body);
+        let grpc = taken.grpc;
+        let now = host.now();
+        let ticket = Ticket {
+            method,
+            target: headers.get(":path").unwrap_or_default().to_vec(),
+            headers,
+            key: taken.key,
+            tenant: taken.tenant,
+            home: taken.home,
+            grpc,
+            side,
+            enforced: self.policy.common.mode == Mode::Enforce,
+            began: now,
+            asked_at: now,
+            asked: 0,
+            names: None,
+            claim: None,
+            answer: None,
+            counted: false,
+            fence: 0,
+        };
+        {
+            let mut request = request.borrow_mut();
+            request.ticket = Some(Box::new(ticket));
+            request.context = Some(host.context());
+            request.phase = Phase::Reading;
+        }
+        match (grpc, no_body) {
+            (true, _) => self.claim(host, request, None).into_flow(),
+            (false, true) => self.claim(host, request, Some(&[])).into_flow(),
+            (false, false) if too_large => self.too_large(host, request).into_flow(),
+            // Where that isn't so, its body is shown whole before anything goes on.
+            (false, false) if host.capabilities().pause_without_call => Flow::Pause,
+            (false, false) => Flow::Continue,
+        }
+    }
+
+    /// A part of a request's body; `size` bytes are there by now.
+    pub fn body<H: Host>(&self, host: &H, request: &Shared, size: usize, end: bool) -> Flow {
+        let phase = request.borrow().phase;
+        match phase {
+            Phase::Reading if size > self.policy.max_body => self.too_large(host, request).into_flow(),
+            Phase::Reading if end => self.whole_body(host, request, Some(size)).into_flow(),
+            Phase::Reading | Phase::Asking | Phase::Sleeping => Flow::Pause,
+            _ => Flow::Continue,
+        }
+    }
+
+    /// A request ended in trailers.
+    pub fn request_trailers<H: Host>(&self, host: &H, request: &Shared) -> Flow {
+        let phase = request.borrow().phase;
+        match phase {
+            Phase::Reading => self.whole_body(host, request, None).into_flow(),
+            Phase::Asking | Phase::Sleeping => Flow::Pause,
+            _ => Flow::Continue,
+        }
+    }
+
+    /// The body is there. A host that tells its size and doesn't show it has it in a file: it is too long for us.
+    fn whole_body<H: Host>(&self, host: &H, request: &Shared, size: Option<usize>) -> Verdict {
+        let body = match size {
+            Some(0) => Vec::new(),
+            _ => host.body(Body::Request, self.policy.max_body.saturating_add(1)).unwrap_or_default(),
+        };
+        let hidden = size.is_some_and(|size| body.len() < size);
+        if hidden || body.len() > self.policy.max_body {
+            return self.too_large(host, request);
+        }
+        self.claim(host, request, Some(&body))
+    }
+
+    fn too_large<H: Host>(&self, host: &H, request: &Shared) -> Verdict {
+        // Its key has no name yet that could be drawn by.
+        if !self.policy.common.enforce_ratio.takes(self.random.borrow_mut().draw()) {
+            request.borrow_mut().ticket.iter_mut().for_each(|ticket| ticket.enforced = false);
+        }
+        if self.policy.pass_too_large {
+            return self.unprotected(host, request, Cause::TooLarge);
+        }
+        self.refuse(host, request, Cause::TooLarge, 0)
+    }
+
+    /// The store answered a request's own call.
+    pub fn own_answer<H: Host>(&self, host: &H, request: &Shared, answer: Answer) {
+        let Store::Remote(remote) = &self.store else { return };
+        request.borrow_mut().call = None;
+        match remote.own_answer(host, answer) {
+            Own::Heard(heard) => self.hear(host, request, heard),
+            Own::Asked(asked) => request.borrow_mut().call = claim::own_call(asked),
+        }
+    }
+
+    /// The store answered a call that requests share.
+    pub fn root_answer<H: Host>(&self, host: &H, answer: Answer) {
+        if let Store::Remote(remote) = &self.store
+            && remote.root_answer(host, answer)
+        {
+            self.work(host, MAX_WAKES_PER_CALLBACK);
+        }
+    }
+
+    /// Wakes who is to be woken, sends who waits.
+    pub fn tick<H: Host>(&self, host: &H) {
+        self.root.set(Some(host.context()));
+        self.keys.learn(host, &|key| Side::new(key.name));
+        let woken = self.wake_sleepers(host);
+        self.work(host, MAX_WAKES_PER_CALLBACK.saturating_sub(woken));
+    }
+
+    fn work<H: Host>(&self, host: &H, most: usize) {
+        if let (Store::Remote(remote), Some(root)) = (&self.store, self.root.get()) {
+            remote.work(host, root, most, &mut |host, job, heard| {
+                if let Some(request) = &job.waiter {
+                    self.hear(host, request, heard);
+                }
+            });
+        }
+    }
+
+    fn side<H: Host>(&self, host: &H) -> Rc<Side> {
+        self.keys.of_request(host, &|key| Side::new(key.name))
+    }
+
+    /// Never twice: one half is this VM's alone, and the generator doesn't repeat itself within 2^64 draws.
+    fn token(&self) -> u128 {
+        u128::from(self.vm) << 64 | u128::from(self.random.borrow_mut().draw())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner(self.token())
+    }
+}
+
+fn pass(request: &Shared, decision: &'static str) -> Flow {
+    let mut request = request.borrow_mut();
+    request.phase = Phase::Over;
+    request.decision = decision;
+    Flow::Continue
+}
+
+/// What only this filter may say. Another entry in front of this one has left word that it was the one that said it.
+fn strip<H: Host>(host: &H, headers: &Headers) {
+    let said: Vec<_> = [FENCE, MARK].into_iter().filter(|name| headers.get(name).is_some()).collect();
+    if !said.is_empty() && host.property(STATE).is_none_or(|state| state.is_empty()) {
+        for name in said {
+            host.remove_header(Map::RequestHeaders, name);
+        }
+    }
+}
+
+fn own_secret<H: Host>(host: &H, prefix: &str) -> Result<Secrets, Faults> {
+    let allowed = "shared data of the proxy that can be written";
+    let secret = memory::secret(host, prefix).map_err(|failure| Faults::one("$.store", failure.cause(), allowed))?;
+    Secrets::new(&[secret]).map_err(|fault| Faults::one("$.store", fault.to_string(), allowed))
+}

@@ -1,0 +1,206 @@
+//! What the store is told of a request's end: its answer, that it is given up, that nobody knows.
+
+use super::claim::{millis, own_call};
+use super::{Gate, Store};
+use crate::protocol::Owner;
+use crate::remote::{Heard, Job};
+use crate::request::{Phase, Request, Shared};
+use crate::seal;
+use crate::store::memory::Memory;
+use crate::store::memory::uncertain::Entry;
+use crate::store::trip::{Language, Said, Trip};
+use crate::store::{Failure, Names, redis};
+use crate::stored::{Kept, Stored};
+use core::time::Duration;
+use sdk_shim::entry::Flow;
+use sdk_shim::host::Host;
+
+/// Lines of the index of uncertain keys.
+const MOST_UNCERTAIN: u32 = 10_000;
+/// How long a claim that arrives late finds that its caller gave up, and how long it is tried to tell the store so.
+const TOMBSTONE: Duration = Duration::from_secs(15 * 60);
+
+/// What is to be stored.
+struct Sealed {
+    names: Names,
+    owner: Owner,
+    answer: Vec<u8>,
+    ttl: u64,
+    home: Option<String>,
+}
+
+impl Gate {
+    /// Stores the answer before the client has it, where the proxy can hold it.
+    pub(super) fn store<H: Host>(&self, host: &H, request: &Shared, body: Option<Vec<u8>>) -> Flow {
+        let may_hold = host.capabilities().pause_response_headers;
+        let enforced = request.borrow().ticket.as_ref().is_some_and(|ticket| ticket.enforced);
+        let Store::Remote(remote) = &self.store else {
+            self.store_later(host, request, body);
+            return Flow::Continue;
+        };
+        if !may_hold || !enforced {
+            self.store_later(host, request, body);
+            return Flow::Continue;
+        }
+        self.keep_body(request, body);
+        let Some((names, home, trip)) = self.completion(host, request, remote.language()) else {
+            return Flow::Continue;
+        };
+        match trip.and_then(|trip| remote.ask(host, self.job(host, request, &names, home, trip))) {
+            Ok(asked) => {
+                let mut request = request.borrow_mut();
+                request.phase = Phase::Storing;
+                request.call = own_call(asked);
+                Flow::Pause
+            }
+            Err(failure) => {
+                self.stored(host, request, &Err(failure));
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Stores the answer while, or after, the client has it.
+    pub(super) fn store_later<H: Host>(&self, host: &H, request: &Shared, body: Option<Vec<u8>>) {
+        self.keep_body(request, body);
+        match &self.store {
+            Store::Memory(memory) => {
+                if let Some(done) = self.complete_in_memory(host, request, memory) {
+                    self.stored(host, request, &done.map(Said::Completed));
+                }
+            }
+            Store::Remote(_) => {
+                self.errand_of_completion(host, request);
+                self.over(host, request, "stored_total", "later");
+            }
+        }
+    }
+
+    /// Where the answer has no room, it is kept without its body.
+    fn complete_in_memory<H: Host>(
+        &self,
+        host: &H,
+        request: &Shared,
+        memory: &Memory,
+    ) -> Option<Result<bool, Failure>> {
+        let request = request.borrow();
+        let Sealed { names, owner, answer, ttl, .. } = self.seal(&request)?;
+        let whole = request.ticket.as_ref()?.answer.as_ref()?;
+        let small = self.seal_one(&names, &Stored { body: Kept::Nothing, ..whole.clone() })?;
+        Some(memory.complete(host, &names.first, owner, &answer, &small, ttl, host.now().as_millis()))
+    }
+
+    /// A completion's end. A failed one never replaces the service's answer; it is tried again without anybody waiting.
+    pub(super) fn stored<H: Host>(&self, host: &H, request: &Shared, heard: &Heard) {
+        match heard {
+            Ok(Said::Completed(true)) => self.over(host, request, "stored_total", "in_time"),
+            Ok(_) => self.over(host, request, "not_stored_total", "claim_lost"),
+            Err(failure) => {
+                self.errand_of_completion(host, request);
+                self.over(host, request, "not_stored_total", failure.cause());
+            }
+        }
+    }
+
+    pub(super) fn over<H: Host>(&self, host: &H, request: &Shared, what: &'static str, cause: &'static str) {
+        self.count(host, request, what, cause);
+        request.borrow_mut().phase = Phase::Over;
+    }
+
+    fn keep_body(&self, request: &Shared, body: Option<Vec<u8>>) {
+        let mut request = request.borrow_mut();
+        let Some(answer) = request.ticket.as_mut().and_then(|ticket| ticket.answer.as_mut()) else { return };
+        answer.body = match body {
+            Some(body) if self.policy.store_body => Kept::Whole(body),
+            Some(body) => Kept::digest(&body),
+            None => Kept::Nothing,
+        };
+    }
+
+    /// The answer, sealed.
+    fn seal(&self, request: &Request) -> Option<Sealed> {
+        let ticket = request.ticket.as_ref()?;
+        let (names, owner, answer) = (ticket.names.clone()?, request.owner()?, ticket.answer.as_ref()?);
+        let sealed = self.seal_one(&names, answer)?;
+        Some(Sealed { names, owner, answer: sealed, ttl: millis(self.ttl(ticket)), home: ticket.home.clone() })
+    }
+
+    /// Each time with a salt of its own: one salt for two texts would give both away.
+    fn seal_one(&self, names: &Names, answer: &Stored) -> Option<Vec<u8>> {
+        let secret = self.secrets.iter().next()?;
+        Some(seal::seal(secret, names.first.as_str(), self.token(), &answer.encode()))
+    }
+
+    fn completion<H: Host>(
+        &self,
+        host: &H,
+        request: &Shared,
+        language: Language,
+    ) -> Option<(Names, Option<String>, Result<Trip, Failure>)> {
+        let Sealed { names, owner, answer, ttl, home } = self.seal(&request.borrow())?;
+        let trip = Trip::complete(language, &names, owner, answer, ttl, host.now().as_millis());
+        Some((names, home, trip))
+    }
+
+    pub(super) fn errand_of_completion<H: Host>(&self, host: &H, request: &Shared) {
+        let Store::Remote(remote) = &self.store else { return };
+        let Some((names, home, Ok(trip))) = self.completion(host, request, remote.language()) else { return };
+        self.errand(host, &names, home, trip);
+    }
+
+    fn errand<H: Host>(&self, host: &H, names: &Names, home: Option<String>, trip: Trip) {
+        let Store::Remote(remote) = &self.store else { return };
+        let (cluster, slot) = self.place(names, home);
+        let job = Job::new(trip, None, host.context(), cluster, slot);
+        remote.send_errand(host, job, host.now().plus(TOMBSTONE));
+    }
+
+    /// Releases the claim, whether it has arrived yet or not.
+    pub(super) fn abandon<H: Host>(&self, host: &H, request: &Shared) {
+        let claimed = {
+            let request = request.borrow();
+            let owner = request.owner();
+            request.ticket.as_ref().and_then(|ticket| Some((ticket.names.clone()?, owner?, ticket.home.clone())))
+        };
+        let Some((names, owner, home)) = claimed else { return };
+        match &self.store {
+            Store::Memory(memory) => {
+                let keep = millis(self.policy.lease);
+                // What can't be released now is uncertain when its lease is over.
+                let _ = memory.abandon(host, &names.first, owner, keep, host.now().as_millis());
+            }
+            Store::Remote(remote) => {
+                if let Ok(trip) =
+                    Trip::abandon(remote.language(), &names, owner, millis(TOMBSTONE), host.now().as_millis())
+                {
+                    self.errand(host, &names, home, trip);
+                }
+            }
+        }
+    }
+
+    /// Puts a request into the store's index of those that somebody must look at. The index is help, not truth: nobody waits for it.
+    pub(super) fn note_uncertain<H: Host>(&self, host: &H, request: &Shared, fence: Option<u64>) {
+        let request = request.borrow();
+        let Some(ticket) = &request.ticket else { return };
+        let Some(names) = &ticket.names else { return };
+        let (route, tenant, fence) = (ticket.side.key(), self.tenant_hash(ticket), fence.unwrap_or(ticket.fence));
+        match &self.store {
+            Store::Memory(memory) => {
+                let (id, route, at) = (names.first.as_str().to_owned(), route.to_owned(), host.now().as_millis());
+                let _ = memory.note_uncertain(host, &Entry { id, at, route, tenant, fence });
+            }
+            Store::Remote(remote) if remote.language() != Language::Memcached => {
+                let tenant = if ticket.tenant.is_empty() { String::new() } else { format!("{tenant:016x}") };
+                let entry = redis::Entry { names, fence, route, tenant: &tenant };
+                let ttl = millis(self.ttl(ticket));
+                let call = redis::Call::index(&self.policy.namespace, &entry, MOST_UNCERTAIN, ttl);
+                let slot = call.slot();
+                let (cluster, clustered) = self.place(names, ticket.home.clone());
+                let job = Job::new(Trip::index(call), None, host.context(), cluster, clustered.map(|_| slot));
+                remote.send_errand(host, job, host.now().plus(TOMBSTONE));
+            }
+            Store::Remote(_) => {}
+        }
+    }
+}

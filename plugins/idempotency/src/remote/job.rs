@@ -1,0 +1,111 @@
+//! One verb for one waiter, and where it goes.
+
+use super::Heard;
+use crate::store::Failure;
+use crate::store::redis::Redirect;
+use crate::store::trip::{Language, Trip};
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use sdk_shim::host::{Callout, ContextId};
+
+/// By which the tunnel of a Redis Cluster is told which node to connect to.
+const NODE: &str = "x-redis-node";
+
+/// Trips for an answer that is read in pieces: a few more than the longest value has.
+const MOST_PIECES: u16 = 400;
+
+/// A verb on its way.
+#[derive(Debug)]
+pub struct Job<W> {
+    /// What is sent next; taken while its replies are read.
+    pub(super) trip: RefCell<Option<Trip>>,
+    /// Who waits; nobody, for an errand.
+    pub waiter: Option<W>,
+    /// The stream that waits, or the root.
+    pub(super) context: Cell<ContextId>,
+    /// What the proxy calls the store.
+    pub(super) cluster: String,
+    /// Where a cluster keeps it.
+    pub(super) slot: Option<u16>,
+    /// Where it was sent on to.
+    pub(super) node: RefCell<Option<String>>,
+    trips: Cell<u16>,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// What the proxy calls the store.
+    pub cluster: String,
+    /// The node of a Redis Cluster, as `host:port`.
+    pub node: Option<String>,
+}
+
+// === impl Job ===
+
+impl<W> Job<W> {
+    /// A verb for `waiter`, whose stream is `context`.
+    pub const fn new(trip: Trip, waiter: Option<W>, context: ContextId, cluster: String, slot: Option<u16>) -> Self {
+        Self {
+            trip: RefCell::new(Some(trip)),
+            waiter,
+            context: Cell::new(context),
+            cluster,
+            slot,
+            node: RefCell::new(None),
+            trips: Cell::new(0),
+        }
+    }
+
+    /// The trip, to be read, and how many replies it gets. An errand keeps it, to be sent again.
+    pub(super) fn take_trip(&self) -> (usize, Option<Trip>) {
+        let mut kept = self.trip.borrow_mut();
+        let trip = if self.waiter.is_some() { kept.take() } else { kept.clone() };
+        (trip.as_ref().map_or(0, Trip::replies), trip)
+    }
+
+    /// How many bytes its reply will have, where that is more than a few.
+    pub(super) fn long_reply(&self) -> Option<usize> {
+        self.trip.borrow().as_ref().and_then(Trip::long_reply)
+    }
+
+    /// It begins anew.
+    pub(super) fn reset(&self) {
+        self.trips.set(0);
+        *self.node.borrow_mut() = None;
+    }
+
+    /// One more trip, if there were not too many.
+    pub(super) fn goes_on(&self, trip: Trip, most: u16) -> Option<Heard> {
+        let most = if trip.long_reply().is_some() { MOST_PIECES } else { most };
+        *self.trip.borrow_mut() = Some(trip);
+        self.trips.set(self.trips.get().saturating_add(1));
+        (self.trips.get() > most).then_some(Err(Failure::Contended))
+    }
+
+    pub(super) fn redirect(&self, redirect: &Redirect) {
+        *self.node.borrow_mut() = Some(redirect.node.clone());
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn size(&self) -> usize {
+        self.trip.borrow().as_ref().map_or(0, Trip::size)
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// One call for these trips.
+    pub(super) fn callout<'a>(
+        &self,
+        language: Language,
+        trips: impl IntoIterator<Item = &'a Trip>,
+        timeout: Duration,
+    ) -> Callout {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut headers = vec![header(":method", "POST"), header(":path", "/"), header(":authority", "holdfast-store")];
+        headers.extend(self.node.as_ref().map(|node| header(NODE, node)));
+        Callout { upstream: self.cluster.clone(), headers, body: language.write(trips), timeout }
+    }
+}

@@ -1,0 +1,165 @@
+//! Calls that streams share, which the root sends, and errands, which are nobody's.
+
+use super::job::Job;
+use super::line::Line;
+use super::watch;
+use super::{Hear, Heard, MOST_PER_CALL, Remote};
+use crate::store::Failure;
+use crate::store::redis::pieces;
+use crate::store::trip::{Language, Said, Trip};
+use sdk_shim::dispatch::{self, End, MAX_WAKES_PER_CALLBACK};
+use sdk_shim::entry::Answer;
+use sdk_shim::host::{ContextId, Host};
+use sdk_shim::time::Instant;
+use std::rc::Rc;
+
+impl<W: 'static> Remote<W> {
+    /// An answer to a shared call; false where it is none of ours.
+    pub fn root_answer<H: Host>(&self, host: &H, answer: Answer) -> bool {
+        let lines = self.lines.borrow().clone();
+        for line in lines {
+            let Some(jobs) = line.landed(answer.id) else { continue };
+            let outcomes = self.read(host, &line, answer, &jobs);
+            line.waiters.borrow_mut().answered(answer.id, outcomes);
+            return true;
+        }
+        false
+    }
+
+    /// To be called in each tick, and after each answer to the root, by the root: wakes who has an answer or is late, and sends who waits.
+    /// At most `most` are woken; `hear` is called with the waiter's stream in effect.
+    pub fn work<H: Host>(&self, host: &H, root: ContextId, most: usize, hear: &mut Hear<'_, H, W>) {
+        let now = host.now();
+        self.look_after(host, root, now);
+        self.look_around(host, root, now);
+        self.release_errands(root, now);
+        let lines = self.lines.borrow().clone();
+        let mut budget = most;
+        let mut waiting = 0;
+        for line in &lines {
+            line.waiters.borrow_mut().expire(now);
+            budget -= self.wake(host, line, budget, hear);
+            self.flush(host, root, line, now);
+            waiting += line.waiters.borrow().len();
+        }
+        self.metrics.waiting.set(host, waiting as u64);
+        self.metrics.errands.set(host, self.errands.borrow().len() as u64);
+    }
+
+    /// Asks each store once in a while whether it may evict. A VM without requests has nothing to ask for; Envoy's main thread has one that
+    /// can't even call.
+    fn look_after<H: Host>(&self, host: &H, root: ContextId, now: Instant) {
+        if !self.used.get() {
+            return;
+        }
+        if self.language == Language::Memcached {
+            return self.metrics.may_evict.set(host, 1);
+        }
+        for cluster in self.watch.due(now) {
+            let job = Job::new(Trip::keeps(), None, root, cluster, None);
+            self.send_errand(host, job, now.plus(watch::EVERY / 2));
+        }
+    }
+
+    /// Asks clusters for their map, where it is wanted.
+    fn look_around<H: Host>(&self, host: &H, root: ContextId, now: Instant) {
+        let due = if self.used.get() { self.nodes.due(now) } else { Vec::new() };
+        for cluster in due {
+            let job = Job::new(Trip::slots(), None, root, cluster, None);
+            self.send_errand(host, job, now.plus(self.timeout * 2));
+        }
+    }
+
+    fn release_errands(&self, root: ContextId, now: Instant) {
+        let due = self.errands.borrow_mut().due(now);
+        for job in due {
+            match self.line(&self.target(&job)).filter(|line| !line.is_left_alone(now)) {
+                Some(line) => {
+                    job.context.set(root);
+                    self.enqueue(&line, job, now);
+                }
+                None => self.errands.borrow_mut().again(&job, now),
+            }
+        }
+    }
+
+    fn wake<H: Host>(&self, host: &H, line: &Line<W>, most: usize, hear: &mut Hear<'_, H, W>) -> usize {
+        dispatch::wake(host, &line.waiters, most, |host, job: Rc<Job<W>>, end| {
+            let outcome = match end {
+                End::Answered(outcome) => outcome,
+                End::NoAnswer | End::Expired => Err(Failure::Missing),
+            };
+            let heard = match self.follow(host, &job, outcome) {
+                Some(heard) => heard,
+                None if self.enqueue_again(host, &job) => return,
+                None => Err(Failure::Contended),
+            };
+            if job.waiter.is_none() {
+                self.take_in(host, &job, &heard);
+                let mut errands = self.errands.borrow_mut();
+                return if heard.is_ok() { errands.done(&job) } else { errands.again(&job, host.now()) };
+            }
+            hear(host, &job, heard);
+        })
+    }
+
+    /// What a store says of itself.
+    fn take_in<H: Host>(&self, host: &H, job: &Job<W>, heard: &Heard) {
+        match heard {
+            Ok(Said::Keeps(keeps)) => {
+                self.watch.learnt(&job.cluster, *keeps);
+                self.metrics.may_evict.set(host, u64::from(self.watch.may_evict()));
+            }
+            Ok(Said::Slots(ranges)) => self.nodes.learnt(&job.cluster, ranges),
+            _ => {}
+        }
+    }
+
+    /// One more trip, for the stream that is in effect; false where there is no line for it.
+    fn enqueue_again<H: Host>(&self, host: &H, job: &Rc<Job<W>>) -> bool {
+        let line = self.line(&self.target(job));
+        line.iter().for_each(|line| self.enqueue(line, Rc::clone(job), host.now()));
+        line.is_some()
+    }
+
+    /// How many of those that wait may share the next call: some whose replies are short, or some whose long replies fit into it.
+    fn batch(&self, line: &Line<W>) -> usize {
+        if !self.language.pipelines() {
+            return 1;
+        }
+        let waiters = line.waiters.borrow();
+        let short = waiters.leading(MOST_PER_CALL, |job| job.long_reply().is_none());
+        if short > 0 {
+            return short;
+        }
+        let mut room = pieces::MOST_PER_CALL;
+        waiters.leading(MOST_PER_CALL, |job| job.long_reply().is_some_and(|bytes| fits(&mut room, bytes))).max(1)
+    }
+
+    fn flush<H: Host>(&self, host: &H, root: ContextId, line: &Line<W>, now: Instant) {
+        let mut rounds = MAX_WAKES_PER_CALLBACK;
+        while rounds > 0 && line.waiters.borrow().queued() > 0 && self.may_open(host, now) && line.may_call(now) {
+            rounds -= 1;
+            let most = self.batch(line);
+            let mut jobs = Vec::new();
+            let sent = dispatch::send(host, root, &line.waiters, now, most, |batch| {
+                jobs = batch.payloads().cloned().collect();
+                let trips: Vec<_> = jobs.iter().map(|job| job.trip.borrow()).collect();
+                line.target.callout(self.language, trips.iter().filter_map(|trip| trip.as_ref()), self.timeout)
+            });
+            match sent {
+                Some(id) => {
+                    self.count_call(host, jobs.len());
+                    line.flying.borrow_mut().push((id, jobs));
+                }
+                None => line.ended(false, now, self.draw()),
+            }
+        }
+    }
+}
+
+fn fits(room: &mut usize, bytes: usize) -> bool {
+    let left = room.checked_sub(bytes);
+    *room = left.unwrap_or(0);
+    left.is_some()
+}
