@@ -19,6 +19,7 @@ pub type Shared = Rc<RefCell<Request>>;
 /// Unseen -> Reading -> Asking <-> Sleeping
 ///                        |
 ///                        +-> Forwarded -> Holding -> Storing -> Over
+///                                     +-> Releasing -> Over
 /// ```
 /// Whatever is refused, replayed, or not ours is `Over` at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Phase {
     Holding,
     /// The answer is being stored; the client waits for it.
     Storing,
+    /// Nothing was done, and the key is being freed; the client waits for it, so that it may try again at once.
+    Releasing,
     /// Nothing more to do.
     Over,
 }

@@ -142,6 +142,10 @@ impl Gate {
                 self.stored(host, request, &heard);
                 host.resume(Direction::Response);
             }
+            Phase::Releasing => {
+                self.released(host, request, &heard);
+                host.resume(Direction::Response);
+            }
             _ => {}
         }
     }

@@ -29,6 +29,27 @@ struct Sealed {
     home: Option<String>,
 }
 
+/// A claim that was made, or may have been.
+struct Claimed {
+    names: Names,
+    owner: Owner,
+    home: Option<String>,
+}
+
+impl Request {
+    fn claimed(&self) -> Option<Claimed> {
+        let (ticket, owner) = (self.ticket.as_ref()?, self.owner()?);
+        Some(Claimed { names: ticket.names.clone()?, owner, home: ticket.home.clone() })
+    }
+}
+
+impl Claimed {
+    fn abandoning<H: Host>(self, host: &H, language: Language) -> Option<(Names, Option<String>, Trip)> {
+        let trip = Trip::abandon(language, &self.names, self.owner, millis(TOMBSTONE), host.now().as_millis()).ok()?;
+        Some((self.names, self.home, trip))
+    }
+}
+
 impl Gate {
     /// Stores the answer before the client has it, where the proxy can hold it.
     pub(super) fn store<H: Host>(&self, host: &H, request: &Shared, body: Option<Vec<u8>>) -> Flow {
@@ -104,7 +125,12 @@ impl Gate {
 
     pub(super) fn over<H: Host>(&self, host: &H, request: &Shared, what: &'static str, cause: &'static str) {
         self.count(host, request, what, cause);
-        request.borrow_mut().phase = Phase::Over;
+        let mut request = request.borrow_mut();
+        request.phase = Phase::Over;
+        // It may be long, and the stream may live on.
+        if let Some(ticket) = request.ticket.as_mut() {
+            ticket.answer = None;
+        }
     }
 
     fn keep_body(&self, request: &Shared, body: Option<Vec<u8>>) {
@@ -155,24 +181,46 @@ impl Gate {
         remote.send_errand(host, job, host.now().plus(TOMBSTONE));
     }
 
+    /// Frees the key before the client has its answer, where the proxy can hold that: a client may try again at once.
+    pub(super) fn release<H: Host>(&self, host: &H, request: &Shared) -> Flow {
+        let enforced = request.borrow().ticket.as_ref().is_some_and(|ticket| ticket.enforced);
+        let sent = match &self.store {
+            Store::Remote(remote) if enforced && host.capabilities().pause_response_headers => {
+                let trip = request.borrow().claimed().and_then(|claimed| claimed.abandoning(host, remote.language()));
+                trip.map(|(names, home, trip)| remote.ask(host, self.job(host, request, &names, home, trip)))
+            }
+            _ => None,
+        };
+        let Some(Ok(asked)) = sent else {
+            self.abandon(host, request);
+            request.borrow_mut().phase = Phase::Over;
+            return Flow::Continue;
+        };
+        let mut request = request.borrow_mut();
+        request.phase = Phase::Releasing;
+        request.call = own_call(asked);
+        Flow::Pause
+    }
+
+    /// A release's end. Where it failed, it is tried again without anybody waiting.
+    pub(super) fn released<H: Host>(&self, host: &H, request: &Shared, heard: &Heard) {
+        if heard.is_err() {
+            self.abandon(host, request);
+        }
+        request.borrow_mut().phase = Phase::Over;
+    }
+
     /// Releases the claim, whether it has arrived yet or not.
     pub(super) fn abandon<H: Host>(&self, host: &H, request: &Shared) {
-        let claimed = {
-            let request = request.borrow();
-            let owner = request.owner();
-            request.ticket.as_ref().and_then(|ticket| Some((ticket.names.clone()?, owner?, ticket.home.clone())))
-        };
-        let Some((names, owner, home)) = claimed else { return };
+        let Some(claimed) = request.borrow().claimed() else { return };
         match &self.store {
             Store::Memory(memory) => {
                 let keep = millis(self.policy.lease);
                 // What can't be released now is uncertain when its lease is over.
-                let _ = memory.abandon(host, &names.first, owner, keep, host.now().as_millis());
+                let _ = memory.abandon(host, &claimed.names.first, claimed.owner, keep, host.now().as_millis());
             }
             Store::Remote(remote) => {
-                if let Ok(trip) =
-                    Trip::abandon(remote.language(), &names, owner, millis(TOMBSTONE), host.now().as_millis())
-                {
+                if let Some((names, home, trip)) = claimed.abandoning(host, remote.language()) {
                     self.errand(host, &names, home, trip);
                 }
             }

@@ -46,8 +46,7 @@ impl Gate {
             End::Store => self.capture(host, request, heard.status, end),
             End::Release => {
                 self.count(host, request, "released_total", if heard.by_service { "status" } else { "not_sent" });
-                self.give_up(host, request);
-                Flow::Continue
+                self.release(host, request)
             }
             End::Keep => {
                 self.keep(host, request, "no_answer");
@@ -108,7 +107,11 @@ impl Gate {
                 self.store_again(host, request);
                 Flow::Continue
             }
-            Phase::Holding | Phase::Storing => Flow::Pause,
+            Phase::Releasing if size > self.policy.max_body => {
+                self.give_up(host, request);
+                Flow::Continue
+            }
+            Phase::Holding | Phase::Storing | Phase::Releasing => Flow::Pause,
             _ => Flow::Continue,
         }
     }
@@ -132,7 +135,7 @@ impl Gate {
                 let body = host.body(Body::Response, self.policy.max_body.saturating_add(1)).unwrap_or_default();
                 self.store(host, request, Some(body))
             }
-            Phase::Storing => Flow::Pause,
+            Phase::Storing | Phase::Releasing => Flow::Pause,
             _ => Flow::Continue,
         }
     }
@@ -157,7 +160,7 @@ impl Gate {
         let phase = request.borrow().phase;
         match phase {
             // The claim may be there, or arrive yet.
-            Phase::Asking => self.give_up(host, request),
+            Phase::Asking | Phase::Releasing => self.give_up(host, request),
             Phase::Forwarded => self.end_unanswered(host, request),
             Phase::Holding => self.end_half_answered(host, request),
             // Its call may have died with it.

@@ -117,9 +117,9 @@ impl<W: 'static> Remote<W> {
 
     /// One more trip, for the stream that is in effect; false where there is no line for it.
     fn enqueue_again<H: Host>(&self, host: &H, job: &Rc<Job<W>>) -> bool {
-        let line = self.line(&self.target(job));
-        line.iter().for_each(|line| self.enqueue(line, Rc::clone(job), host.now()));
-        line.is_some()
+        let Some(line) = self.line(&self.target(job)) else { return false };
+        self.enqueue(&line, Rc::clone(job), host.now());
+        true
     }
 
     /// How many of those that wait may share the next call: some whose replies are short, or some whose long replies fit into it.
