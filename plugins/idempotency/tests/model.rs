@@ -1,8 +1,11 @@
 //! Every order of events of a small world, checked by stateright: three gateways have the same request, messages to the store are delayed and
 //! arrive after their sender gave up or died, leases run out, the store's clock may step back, the secrets are being swapped, and the store may
-//! fail over to a copy that misses the last write. The store decides by the plugin's own `protocol.rs`.
+//! fail over to a copy that misses the last write. The store decides by the plugin's own `protocol.rs`, the gateways by its `decide.rs`.
 
+use core::time::Duration;
+use idempotency::decide::{End, Heard, Next, end, next};
 use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Record, Stage, Write, abandon, claim, complete};
+use sdk_shim::outcome::flag;
 use stateright::{Checker, Model, Property};
 use std::collections::BTreeSet;
 
@@ -25,6 +28,47 @@ struct World {
     rotates: bool,
     /// The store's clock is set to 0, once.
     steps_back: bool,
+    /// The service may also not be reached, say that it did nothing, or give no answer.
+    service_fails: bool,
+}
+
+/// How a claimed request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    /// The service ran it, and answered.
+    Answered,
+    /// It ran it, and gave no answer.
+    Reset,
+    /// It ran it and gave no answer; a second attempt, which somebody's policy made, found nobody.
+    ResetThenRefused,
+    /// It said that it did nothing.
+    DidNothing,
+    /// It wasn't reached.
+    Refused,
+    /// A filter behind this one refused.
+    NotRouted,
+}
+
+// === impl Went ===
+
+impl Went {
+    const FAILURES: [Self; 5] = [Self::Reset, Self::ResetThenRefused, Self::DidNothing, Self::Refused, Self::NotRouted];
+
+    fn ran(self) -> bool {
+        matches!(self, Self::Answered | Self::Reset | Self::ResetThenRefused)
+    }
+
+    /// What the proxy tells of it.
+    fn heard(self) -> Heard {
+        let heard = |by_service, attempts, flags| Heard { by_service, attempts, flags, ..Heard::default() };
+        match self {
+            Self::Answered | Self::DidNothing => heard(true, 1, 0),
+            Self::Reset => heard(false, 1, flag::UPSTREAM_TERMINATION),
+            Self::ResetThenRefused => heard(false, 2, flag::CONNECT_FAILURE),
+            Self::Refused => heard(false, 1, flag::CONNECT_FAILURE),
+            Self::NotRouted => heard(false, 0, 0),
+        }
+    }
 }
 
 /// What the store has under each name.
@@ -77,6 +121,8 @@ struct State {
     fence_fell: bool,
     /// A released key was claimed.
     retaken: bool,
+    /// A request came back without having run.
+    refused: bool,
     /// Somebody was told that this is another request, or one that can't be compared.
     mistaken: bool,
 }
@@ -88,7 +134,7 @@ enum Action {
     /// A message reaches the store; its reply reaches a sender that still waits.
     Deliver(Message),
     GiveUp(usize),
-    Run(usize),
+    Run(usize, Went),
     /// The owner sends its completion once more.
     CompleteAgain(usize),
     Die(usize),
@@ -164,13 +210,33 @@ impl State {
         if self.nodes[node] != Node::Asking {
             return;
         }
-        self.nodes[node] = match answer {
-            Answer::Claimed { .. } => Node::Claimed,
-            Answer::Done(first) => {
-                self.replays.insert(first);
+        self.nodes[node] = match next(in_bytes(answer), Duration::ZERO, 0) {
+            Next::Forward { .. } => Node::Claimed,
+            Next::Replay(first) => {
+                self.replays.extend(first);
                 Node::Over
             }
-            _ => Node::Over,
+            Next::Refuse { .. } | Next::AskAgain(_) => Node::Over,
+        };
+    }
+
+    /// A claimed request went to the service.
+    fn run(&mut self, node: usize, went: Went) {
+        if went.ran() {
+            self.runs.push(node);
+        }
+        self.refused |= !went.ran();
+        let answer = u8::try_from(self.runs.len()).unwrap();
+        self.nodes[node] = match end(&went.heard(), went == Went::DidNothing, false) {
+            End::Store => {
+                self.under_way.insert(Message::Complete(node, answer));
+                Node::Ran(answer)
+            }
+            End::Release => {
+                self.under_way.insert(Message::Abandon(node));
+                Node::Over
+            }
+            End::Keep => Node::Over,
         };
     }
 
@@ -201,6 +267,7 @@ impl Model for World {
             fence: 0,
             fence_fell: false,
             retaken: false,
+            refused: false,
             mistaken: false,
         }]
     }
@@ -211,7 +278,11 @@ impl Model for World {
                 Node::Idle if self.rotates => actions.extend([Action::Ask(n, false), Action::Ask(n, true)]),
                 Node::Idle => actions.push(Action::Ask(n, false)),
                 Node::Asking => actions.extend([Action::GiveUp(n), Action::Die(n)]),
-                Node::Claimed => actions.extend([Action::Run(n), Action::Die(n)]),
+                Node::Claimed => {
+                    actions.extend([Action::Run(n, Went::Answered), Action::Die(n)]);
+                    let failures = Went::FAILURES.into_iter().filter(|_| self.service_fails);
+                    actions.extend(failures.map(|went| Action::Run(n, went)));
+                }
                 Node::Ran(_) => actions.extend([Action::CompleteAgain(n), Action::Die(n)]),
                 Node::Over => {}
             }
@@ -241,12 +312,7 @@ impl Model for World {
                 state.nodes[n] = Node::Over;
                 state.under_way.insert(Message::Abandon(n));
             }
-            Action::Run(n) => {
-                state.runs.push(n);
-                let answer = u8::try_from(state.runs.len()).ok()?;
-                state.nodes[n] = Node::Ran(answer);
-                state.under_way.insert(Message::Complete(n, answer));
-            }
+            Action::Run(n, went) => state.run(n, went),
             Action::CompleteAgain(n) => {
                 let Node::Ran(answer) = state.nodes[n] else { return None };
                 state.under_way.insert(Message::Complete(n, answer));
@@ -308,6 +374,11 @@ impl Model for World {
         if self.fails_over {
             properties.push(Property::sometimes("a lost claim is run twice", |_, state: &State| state.runs.len() > 1));
         }
+        if self.service_fails {
+            properties.push(Property::sometimes("what didn't run is run by somebody else", |_, state: &State| {
+                state.refused && !state.replays.is_empty()
+            }));
+        }
         if self.rotates {
             properties.push(Property::sometimes(
                 "a node that has swapped is answered from before",
@@ -317,6 +388,18 @@ impl Model for World {
             ));
         }
         properties
+    }
+}
+
+fn in_bytes(answer: Answer<u8>) -> Answer<Vec<u8>> {
+    match answer {
+        Answer::Claimed { fence } => Answer::Claimed { fence },
+        Answer::InFlight { remaining } => Answer::InFlight { remaining },
+        Answer::Done(first) => Answer::Done(vec![first]),
+        Answer::Mismatch => Answer::Mismatch,
+        Answer::Unknown => Answer::Unknown,
+        Answer::Uncertain { fence } => Answer::Uncertain { fence },
+        Answer::Abandoned => Answer::Abandoned,
     }
 }
 
@@ -335,6 +418,11 @@ fn at_most_one_execution_whatever_is_late_or_dies() {
 #[test]
 fn who_asks_for_re_execution_gets_it_and_nothing_worse() {
     check(World { reexecute: true, ..World::default() });
+}
+
+#[test]
+fn a_service_that_fails_runs_nothing_twice_and_what_did_not_run_is_free() {
+    check(World { service_fails: true, ..World::default() });
 }
 
 #[test]
