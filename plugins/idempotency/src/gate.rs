@@ -264,7 +264,6 @@ impl Gate {
     /// Wakes who is to be woken, sends who waits.
     pub fn tick<H: Host>(&self, host: &H) {
         self.root.set(Some(host.context()));
-        self.keys.learn(host, &|key| Side::new(key.name));
         let woken = self.wake_sleepers(host);
         self.work(host, MAX_WAKES_PER_CALLBACK.saturating_sub(woken));
     }

@@ -210,7 +210,7 @@ impl State {
         if self.nodes[node] != Node::Asking {
             return;
         }
-        self.nodes[node] = match next(in_bytes(answer), Duration::ZERO, 0) {
+        self.nodes[node] = match next(in_bytes(&answer), Duration::ZERO, 0) {
             Next::Forward { .. } => Node::Claimed,
             Next::Replay(first) => {
                 self.replays.extend(first);
@@ -391,8 +391,8 @@ impl Model for World {
     }
 }
 
-fn in_bytes(answer: Answer<u8>) -> Answer<Vec<u8>> {
-    match answer {
+fn in_bytes(answer: &Answer<u8>) -> Answer<Vec<u8>> {
+    match *answer {
         Answer::Claimed { fence } => Answer::Claimed { fence },
         Answer::InFlight { remaining } => Answer::InFlight { remaining },
         Answer::Done(first) => Answer::Done(vec![first]),

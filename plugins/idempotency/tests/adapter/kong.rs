@@ -1,0 +1,294 @@
+//! `WasmX`: bodies come whole or not at all, answers can't be held, the end of a message isn't told, and requests that wait for a call go on with its
+//! answer.
+
+use crate::shop::Shop;
+use crate::stores::{FakeRedis, FakeWebdis};
+use crate::support::{
+    Ask, Call, ORDER, Plugin, RECEIPT, ask, count, header, is, keyless, leave, metric, post, receipt, replayed, runs,
+    state, worker,
+};
+use core::time::Duration;
+use idempotency::Idempotency;
+use sdk_shim::entry::Flow;
+use sdk_shim::fake::{FakeProxy, Worker};
+
+const MEMORY: &str = r#""store": {"kind": "memory", "accept_eviction": true}, "accept_reply_before_store": true"#;
+const WEBDIS: &str = r#""store": {"kind": "webdis", "cluster": "127.0.0.1:7379"}, "accept_reply_before_store": true,
+    "insecure_literal": true, "secret": [{"literal": "a secret of more than sixteen bytes"}]"#;
+
+/// A Kong with one route, and one service behind it.
+fn kong() -> FakeProxy {
+    let proxy = FakeProxy::wasmx();
+    proxy.set("kong.route_id", "checkout");
+    proxy.set("kong.service_id", "payments");
+    proxy
+}
+
+/// A Kong with its store in memory.
+fn memory(more: &str) -> Plugin {
+    worker(&kong(), MEMORY, more)
+}
+
+fn shop(more: &str) -> Shop<FakeWebdis> {
+    let proxy = kong();
+    let workers = vec![worker(&proxy, WEBDIS, more)];
+    Shop { store: FakeWebdis(FakeRedis::new(&proxy)), proxy, workers }
+}
+
+/// There, a length is told where the client told one.
+fn sized(key: &str) -> Ask {
+    post(key).with("content-length", &ORDER.len().to_string())
+}
+
+fn faults(config: &str) -> Vec<String> {
+    match Worker::<Idempotency>::start(&kong().worker(), &format!("{{{config}}}")) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(|fault| fault.path.clone()).collect(),
+    }
+}
+
+#[test]
+fn what_kong_lacks_must_be_accepted_in_so_many_words() {
+    assert_eq!(faults(r#""store": {"kind": "memory"}"#), ["$.accept_reply_before_store", "$.store.accept_eviction"]);
+    assert!(faults(MEMORY).is_empty() && faults(WEBDIS).is_empty());
+    // There, a request that waits for nothing but a tick hangs, or goes on by itself.
+    assert_eq!(faults(&format!(r#"{MEMORY}, "on_in_flight": "wait", "wait": "2s""#)), ["$.on_in_flight"]);
+    let redis = WEBDIS.replace("webdis", "redis").replace("127.0.0.1:7379", "store");
+    assert_eq!(faults(&redis), ["$.store.kind", "$.store.cluster"]);
+}
+
+#[test]
+fn in_memory_a_request_runs_once_and_its_repeat_gets_the_answer() {
+    let plugin = memory("");
+    for ask in [sized("k"), post("j").with("transfer-encoding", "chunked"), post("h").without_body()] {
+        let mut call = ask.send(&plugin);
+        assert!(call.passed());
+        assert!(call.request_header("x-holdfast-fence").is_some());
+        assert_eq!(call.request_header("x-envoy-max-retries"), None, "nobody there reads it");
+        receipt(&mut call);
+        call.finish();
+        replayed(ask.send(&plugin));
+    }
+    is(sized("k").body(b"{}").send(&plugin), 422, "mismatch");
+    assert_eq!(metric(plugin.host().proxy(), "claimed_total"), 3);
+}
+
+#[test]
+fn while_the_first_is_under_way_a_repeat_is_refused() {
+    let plugin = memory("");
+    let first = sized("k").send(&plugin);
+    is(sized("k").send(&plugin), 409, "in_flight");
+    first.abort();
+    plugin.host().proxy().advance(Duration::from_secs(30));
+    is(sized("k").send(&plugin), 409, "uncertain");
+}
+
+#[test]
+fn requests_without_a_key_pass() {
+    let plugin = memory("");
+    assert!(runs(&plugin, &keyless()) && runs(&plugin, &ask("GET", "/pay")));
+}
+
+/// The size of such a body is told, and nothing is shown: nginx has it in a file.
+#[test]
+fn a_body_that_nginx_keeps_in_a_file_is_too_long() {
+    let plugin = memory("");
+    let ask = post("k").body(&[b'x'; 8 * 1_024 + 1]).with("content-length", "8193");
+    is(ask.send(&plugin), 413, "too_large");
+    let fits = post("k").body(&[b'x'; 8 * 1_024]).with("content-length", "8192");
+    assert_eq!(state(&fits.send(&plugin)), "claimed");
+    let open = memory(r#""too_large": "pass""#);
+    let call = ask.send(&open);
+    assert!(call.passed());
+    assert_eq!(call.request_header("x-holdfast-idempotency").as_deref(), Some("unprotected"));
+}
+
+#[test]
+fn an_answer_goes_out_as_it_comes_and_is_stored_behind_it() {
+    let plugin = memory("");
+    let mut call = sized("k").send(&plugin);
+    call.respond(&[(":status", "201"), ("content-type", "application/json")], false);
+    assert_eq!(call.flow(), Flow::Continue);
+    for part in RECEIPT.chunks(4) {
+        call.body(part, false);
+        assert!(!call.paused());
+    }
+    call.body(b"", true);
+    call.finish();
+    replayed(sized("k").send(&plugin));
+}
+
+/// Over `wasm_response_body_buffers` (64 KiB) nginx flushes what a filter holds: its last part is not all of it.
+#[test]
+fn a_long_answer_is_kept_whole_or_not_at_all() {
+    let plugin = memory("");
+    let parts = [b'a', b'b', b'c', b'd'].map(|byte| vec![byte; if byte == b'd' { 10 } else { 40_000 }]);
+    let mut call = sized("k").send(&plugin);
+    call.respond(&[(":status", "200")], false);
+    for (n, part) in parts.iter().enumerate() {
+        call.body(part, n == 3);
+    }
+    call.finish();
+    assert_eq!(sized("k").send(&plugin).finish().reply.unwrap().body, parts.concat());
+    let short = memory(r#""max_body": 100000"#);
+    let mut call = sized("k").send(&short);
+    call.respond(&[(":status", "200")], false);
+    for part in &parts {
+        call.body(part, false);
+    }
+    call.body(b"", true);
+    call.finish();
+    let reply = sized("k").send(&short).finish().reply.unwrap();
+    assert_eq!(header(&reply, "x-holdfast-idempotency").as_deref(), Some("body-not-stored"));
+}
+
+/// nginx never says that headers are all; where nothing can follow, nothing does.
+#[test]
+fn an_answer_that_has_no_body_is_stored_at_its_headers() {
+    for (status, length) in [("204", None), ("304", None), ("200", Some("0"))] {
+        let plugin = memory("");
+        let mut call = sized("k").send(&plugin);
+        let headers: Vec<(&str, &str)> =
+            [(":status", status)].into_iter().chain(length.map(|length| ("content-length", length))).collect();
+        call.respond(headers.as_slice(), true);
+        call.finish();
+        let reply = sized("k").send(&plugin).finish().reply.unwrap_or_else(|| panic!("{status} {length:?}"));
+        assert_eq!(reply.status.to_string(), status);
+        assert_eq!(header(&reply, "x-holdfast-idempotency"), None);
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_is_uncertain() {
+    let plugin = memory("");
+    let mut call = sized("k").send(&plugin);
+    call.respond(&[(":status", "200")], false).body(b"half", false);
+    call.finish();
+    is(sized("k").send(&plugin), 409, "in_flight");
+    assert_eq!(metric(plugin.host().proxy(), "uncertain_total;cause=answer_cut"), 1);
+}
+
+/// It can't be told from nginx' own, which comes after the service was asked.
+#[test]
+fn a_gateways_status_is_nobodys_answer() {
+    for status in ["502", "503", "504"] {
+        let plugin = memory(r#""release_on": [503]"#);
+        let mut call = sized("k").send(&plugin);
+        call.respond(&[(":status", status)], false).body(b"no", true);
+        call.finish();
+        is(sized("k").send(&plugin), 409, "in_flight");
+    }
+    let plugin = memory("");
+    let mut call = sized("k").send(&plugin);
+    call.respond(&[(":status", "429")], false).body(b"no", true);
+    call.finish();
+    assert_eq!(state(&sized("k").send(&plugin)), "claimed");
+}
+
+#[test]
+fn through_webdis_a_request_runs_once() {
+    let mut shop = shop("");
+    for ask in [sized("k"), post("j").without_body()] {
+        let call = ask.send(shop.one());
+        assert!(call.paused(), "it has a call of its own");
+        shop.serve();
+        assert!(call.passed() && call.request_header("x-holdfast-fence").is_some());
+        is(ask.send(shop.one()).also(&mut shop), 409, "in_flight");
+        finish_at_the_tick(&mut shop, call);
+        replayed(ask.send(shop.one()).also(&mut shop));
+    }
+    assert!(shop.one().host().traps().is_empty());
+    shop.is_quiet();
+}
+
+/// A callout from a response's callback would be the end of the worker.
+fn finish_at_the_tick(shop: &mut Shop<FakeWebdis>, mut call: Call) {
+    let before = shop.one().host().sent_callouts().len();
+    receipt(&mut call);
+    assert_eq!(shop.one().host().sent_callouts().len(), before);
+    call.finish();
+    assert_eq!(shop.one().host().sent_callouts().len(), before);
+    shop.turn();
+    assert!(shop.store.0.ran("complete") > 0);
+}
+
+trait Also {
+    fn also(self, shop: &mut Shop<FakeWebdis>) -> Self;
+}
+
+impl Also for Call {
+    /// Webdis answers.
+    fn also(self, shop: &mut Shop<FakeWebdis>) -> Self {
+        shop.serve();
+        self
+    }
+}
+
+#[test]
+fn a_script_that_redis_forgot_is_sent_in_the_same_wait() {
+    let mut shop = shop("");
+    shop.store.0.forget_scripts();
+    let call = sized("k").send(shop.one()).also(&mut shop);
+    assert_eq!((call.passed(), shop.store.0.did.clone()), (true, vec!["NOSCRIPT", "claim"]));
+    finish_at_the_tick(&mut shop, call);
+    shop.is_quiet();
+}
+
+#[test]
+fn each_request_has_a_call_of_its_own_however_many_come_at_once() {
+    let mut shop = shop("");
+    let calls: Vec<_> = (0..300).map(|n| sized(&n.to_string()).send(shop.one())).collect();
+    let pending = shop.one().host().pending_callouts();
+    assert_eq!(pending.len(), 300, "nginx lets a request go on with its own call only");
+    shop.serve();
+    assert!(calls.iter().all(|call| call.passed() && call.request_header("x-holdfast-fence").is_some()));
+    leave(calls);
+    shop.is_quiet();
+}
+
+#[test]
+fn a_webdis_that_says_nothing_or_no_is_a_store_failure() {
+    for status in [None, Some("403"), Some("503")] {
+        let mut shop = shop("");
+        let call = sized("k").send(shop.one());
+        let (id, _) = shop.one().host().pending_callouts().pop().unwrap();
+        match status {
+            None => shop.one().answer_nothing(id),
+            Some(status) => shop.one().answer(id, &[(":status", status)], b"{}"),
+        };
+        is(call, 503, "store");
+        shop.turn();
+        assert_eq!(shop.store.0.ran("abandon"), 1);
+        shop.is_quiet();
+    }
+}
+
+#[test]
+fn open_it_passes_unprotected() {
+    let shop = shop(r#""on_store_error": "open""#);
+    let call = sized("k").send(shop.one());
+    shop.silence();
+    assert!(call.passed());
+    assert_eq!(call.request_header("x-holdfast-idempotency").as_deref(), Some("unprotected"));
+}
+
+#[test]
+fn a_client_that_leaves_while_webdis_is_asked_gives_its_key_up() {
+    let mut shop = shop("");
+    let call = sized("k").send(shop.one());
+    call.abort();
+    shop.turn();
+    assert_eq!((shop.store.0.ran("claim"), shop.store.0.ran("abandon")), (0, 1));
+    assert_eq!(state(&sized("k").send(shop.one()).also(&mut shop)), "claimed");
+    shop.is_quiet();
+}
+
+#[test]
+fn a_healthy_request_asks_for_no_property_that_nginx_would_log() {
+    let plugin = memory("");
+    let mut call = sized("k").send(&plugin);
+    receipt(&mut call);
+    call.finish();
+    assert!(plugin.host().logs().is_empty(), "{:?}", plugin.host().logs());
+    assert_eq!(count(&plugin, "dispatch"), 0);
+}
