@@ -119,7 +119,7 @@ fn over_lds_the_old_listener_keeps_serving() -> TestResult {
 #[test]
 fn what_is_no_json_object_is_refused() -> TestResult {
     for (text, told) in [
-        ("{", "$: found no clean JSON (EOF while parsing an object at line 1 column 1), allowed: a JSON object"),
+        ("{", "$: found no clean JSON (expected \" and not the end at line 1 column 2), allowed: a JSON object"),
         ("minimum_calls: 5", "$: found no clean JSON ("),
         ("[]", "$: found [], allowed: a JSON object"),
         ("null", "$: found null, allowed: a JSON object"),

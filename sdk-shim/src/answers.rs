@@ -1,8 +1,8 @@
 //! A set of answers of a service, by status: which are failures, which are worth another try.
 
 use crate::config::{Reader, whole};
+use crate::json::Value;
 use core::ops::RangeInclusive;
-use serde_json::Value;
 
 /// HTTP and gRPC statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]

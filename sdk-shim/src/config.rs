@@ -16,16 +16,14 @@
 //! ```
 
 mod reader;
-mod strict;
 mod values;
 mod wire;
 
 pub use reader::{Bounds, Reader, path_of};
-pub use strict::Strict;
 pub use values::{duration, shown, whole};
 
+use crate::json::{Object, Value, read};
 use core::fmt;
-use serde_json::{Map, Value};
 
 /// One thing wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +106,10 @@ impl core::error::Error for Faults {}
 /// Reads JSON text, or a protobuf Struct as Envoy hands it over; an empty text is `{}`, as for an absent configuration.
 pub fn parse(bytes: &[u8]) -> Result<Value, Faults> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Value::Object(Map::new()));
+        return Ok(Value::Object(Object::default()));
     }
-    let no_json = |error| Faults::one("$", format!("no clean JSON ({error})"), "a JSON object");
-    serde_json::from_slice(bytes)
-        .map(|Strict(value)| value)
-        .or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
+    let no_json = |error: String| Faults::one("$", format!("no clean JSON ({error})"), "a JSON object");
+    read(bytes).or_else(|error| wire::decode(bytes).ok_or_else(|| no_json(error)))
 }
 
 /// Reads a whole configuration with `read`; what `check` finds wrong with the result is told together with everything else.
@@ -133,11 +129,10 @@ pub fn read_and<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn every_fault_is_told_with_its_path() {
-        let value = json!({"a": {"b": -1, "x y": 0}, "c": [1, "two", 3], "d": 7});
+        let value = parse(br#"{"a": {"b": -1, "x y": 0}, "c": [1, "two", 3], "d": 7}"#).unwrap();
         let faults = Reader::root(&value, |read| {
             read.object("a", |read| read.integer("b", 0, Bounds::new(0, 9)));
             read.list("c", vec![], "a whole number", whole);
@@ -159,6 +154,6 @@ mod tests {
     fn a_root_that_is_no_object_is_a_fault() {
         assert!(parse(b" ").is_ok());
         assert!(parse(b"{").is_err());
-        assert!(Reader::root(&json!([1]), |_| ()).is_err());
+        assert!(Reader::root(&Value::Array(vec![]), |_| ()).is_err());
     }
 }

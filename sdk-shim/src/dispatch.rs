@@ -109,7 +109,7 @@ struct Flight<T> {
 /// Streams that wait for shared callouts: `T` is what each asks, `R` what it gets.
 #[derive(Debug)]
 pub struct Waiters<T, R> {
-    queued: VecDeque<Waiter<T>>,
+    queued: Vec<Waiter<T>>,
     /// In the order of each batch; `None` where a waiter expired, so that answers keep their places.
     flying: Vec<Flight<T>>,
     woken: VecDeque<Woken<T, R>>,
@@ -142,7 +142,7 @@ impl<T> Waiter<T> {
 
 impl<T, R> Default for Waiters<T, R> {
     fn default() -> Self {
-        Self { queued: VecDeque::new(), flying: Vec::new(), woken: VecDeque::new(), last: Instant::default() }
+        Self { queued: Vec::new(), flying: Vec::new(), woken: VecDeque::new(), last: Instant::default() }
     }
 }
 
@@ -150,7 +150,7 @@ impl<T, R> Waiters<T, R> {
     /// A paused stream joins; it is woken at `deadline` at the latest, by the first tick after it.
     pub fn enqueue(&mut self, now: Instant, context: ContextId, deadline: Instant, payload: T) {
         self.rebase(now);
-        self.queued.push_back(Waiter { context, deadline, payload });
+        self.queued.push(Waiter { context, deadline, payload });
     }
 
     /// Takes at most `max` waiters, oldest first, for one call. Expired ones go to the wake list instead.
@@ -187,11 +187,10 @@ impl<T, R> Waiters<T, R> {
     pub fn expire(&mut self, now: Instant) -> usize {
         self.rebase(now);
         let before = self.woken.len();
-        let (expired, queued) = self.queued.drain(..).partition::<Vec<_>, _>(|waiter| waiter.deadline <= now);
-        self.queued = queued.into();
+        let expired = self.queued.extract_if(.., |waiter| waiter.deadline <= now);
         let flying = self.flying.iter_mut().flat_map(|flight| &mut flight.batch);
         let late = flying.filter_map(|slot| slot.take_if(|waiter| waiter.deadline <= now));
-        self.woken.extend(expired.into_iter().chain(late).map(|waiter| waiter.end(End::Expired)));
+        self.woken.extend(expired.chain(late).map(|waiter| waiter.end(End::Expired)));
         self.flying.retain(|flight| flight.batch.iter().any(Option::is_some));
         self.woken.len() - before
     }

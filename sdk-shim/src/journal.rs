@@ -5,9 +5,9 @@
 
 use crate::cell::CellError;
 use crate::host::Host;
+use crate::json::{Fields, Value};
 use core::cell::Cell;
 use log::Level;
-use serde_json::{Map, Value};
 
 /// Lines per second and VM, transitions not counted.
 pub const PER_SECOND: u32 = 5;
@@ -15,7 +15,7 @@ pub const PER_SECOND: u32 = 5;
 /// One plugin instance's log in one VM.
 #[derive(Debug)]
 pub struct Journal {
-    head: Vec<(&'static str, String)>,
+    head: [(&'static str, Value); 3],
     second: Cell<u64>,
     written: Cell<u32>,
     suppressed: Cell<u64>,
@@ -25,7 +25,7 @@ impl Journal {
     /// Lines that begin with the plugin's name, chain and instance.
     pub fn new(plugin: &str, chain: &str, instance: &str) -> Self {
         let head =
-            vec![("holdfast", plugin.to_owned()), ("chain", chain.to_owned()), ("instance", instance.to_owned())];
+            [("holdfast", Value::from(plugin)), ("chain", Value::from(chain)), ("instance", Value::from(instance))];
         Self { head, second: Cell::new(0), written: Cell::new(0), suppressed: Cell::new(0) }
     }
 
@@ -55,18 +55,18 @@ impl Journal {
     }
 
     fn write<H: Host>(&self, host: &H, level: Level, event: &str, fields: &[(&str, Value)]) {
-        let mut line = Map::new();
+        let mut line = Fields::default();
         for (name, value) in &self.head {
-            line.insert((*name).to_owned(), Value::from(value.as_str()));
+            line.add(name, value);
         }
-        line.insert("event".to_owned(), Value::from(event));
+        line.add("event", &Value::from(event));
         for (name, value) in fields {
-            line.insert((*name).to_owned(), value.clone());
+            line.add(name, value);
         }
         let suppressed = self.suppressed.replace(0);
         if suppressed > 0 {
-            line.insert("suppressed".to_owned(), Value::from(suppressed));
+            line.add("suppressed", &Value::from(suppressed));
         }
-        host.log(level, &Value::Object(line).to_string());
+        host.log(level, &line.end());
     }
 }

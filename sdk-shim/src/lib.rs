@@ -14,7 +14,7 @@
 //! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`] |
 //! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`answers`], [`headers`] |
 //! | calls to other services | [`dispatch`] |
-//! | configuration and its faults | [`config`], [`common`] |
+//! | JSON, configuration and its faults | [`json`], [`config`], [`common`] |
 //! | answers in the service's place | [`refusal`] |
 //! | the log | [`journal`] |
 
@@ -31,6 +31,7 @@ pub mod flavor;
 pub mod headers;
 pub mod host;
 pub mod journal;
+pub mod json;
 pub mod key;
 pub mod keys;
 #[cfg(feature = "live")]

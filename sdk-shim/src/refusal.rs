@@ -1,7 +1,7 @@
 //! What a request gets that one of our plugins refuses: an answer that says why, for how long, and that nobody should retry it at once.
 
 use crate::host::Reply;
-use serde_json::json;
+use crate::json::{Fields, Value};
 
 /// gRPC's `UNAVAILABLE`: not now, maybe later.
 pub const UNAVAILABLE: u32 = 14;
@@ -53,15 +53,14 @@ impl Refusal<'_> {
     }
 
     fn problem(&self) -> Vec<u8> {
-        let mut problem = json!({
-            "type": format!("urn:holdfast:problem:{}", self.plugin),
-            "title": self.title,
-            "status": self.status,
-            "cause": self.cause,
-        });
-        if let Some(fields) = problem.as_object_mut().filter(|_| self.retry_after > 0) {
-            fields.insert("retry_after_seconds".to_owned(), self.retry_after.into());
+        let mut problem = Fields::default();
+        problem.add("type", &Value::from(format!("urn:holdfast:problem:{}", self.plugin)));
+        problem.add("title", &Value::from(self.title));
+        problem.add("status", &Value::from(u64::from(self.status)));
+        problem.add("cause", &Value::from(self.cause));
+        if self.retry_after > 0 {
+            problem.add("retry_after_seconds", &Value::from(self.retry_after));
         }
-        problem.to_string().into_bytes()
+        problem.end().into_bytes()
     }
 }

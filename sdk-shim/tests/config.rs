@@ -5,11 +5,17 @@ use core::time::Duration;
 use proptest::prelude::*;
 use sdk_shim::common::read_secret;
 use sdk_shim::config::{Bounds, Faults, Reader, duration, parse, shown, whole};
-use serde_json::{Value, json};
+use sdk_shim::json::Value;
+use serde_json::json;
+
+/// A value as its text is read.
+fn value(json: &serde_json::Value) -> Value {
+    parse(json.to_string().as_bytes()).unwrap()
+}
 
 /// What `read` makes of an object, or the paths of its faults.
-fn read<T>(value: &Value, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Vec<String>> {
-    Reader::root(value, read).map_err(|faults| faults.iter().map(|fault| fault.path.clone()).collect())
+fn read<T>(json: &serde_json::Value, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Vec<String>> {
+    Reader::root(&value(json), read).map_err(|faults| faults.iter().map(|fault| fault.path.clone()).collect())
 }
 
 fn paths(faults: &[&str]) -> Vec<String> {
@@ -51,9 +57,9 @@ fn faults_of_all_depths_are_told_together_and_in_order() {
 
 #[test]
 fn an_unknown_field_is_told_what_there_is() {
-    let faults = Reader::root(&json!({"colour": 1}), |read| read.bool("on", false)).unwrap_err();
+    let faults = Reader::root(&value(&json!({"colour": 1})), |read| read.bool("on", false)).unwrap_err();
     assert_eq!(faults.to_string(), "$.colour: found an unknown field, allowed: one of on");
-    let faults = Reader::root(&json!({"x": 1}), |_| ()).unwrap_err();
+    let faults = Reader::root(&value(&json!({"x": 1})), |_| ()).unwrap_err();
     assert_eq!(faults.to_string(), "$.x: found an unknown field, allowed: no field here");
 }
 
@@ -69,7 +75,7 @@ fn each_bad_item_of_a_list_is_a_fault_of_its_own() {
 
 #[test]
 fn each_object_of_a_list_is_read_for_itself() {
-    let objects = |value: &Value| {
+    let objects = |value: &serde_json::Value| {
         read(value, |read| read.objects("list", "an object", |read| read.integer("n", 7, Bounds::new(1, 9))))
     };
     assert_eq!(objects(&json!({"list": [{"n": 1}, {}]})), Ok(vec![1, 7]));
@@ -88,7 +94,7 @@ fn no_fault_shows_a_secret() {
     let long = "hush".repeat(1_025);
     for secret in [json!(["hush"]), json!({"hush": 1}), json!(long), json!("hush")] {
         let value = json!({"token": {"literal": secret}, "tokens": ["hush", {"literal": secret}]});
-        let faults = Reader::root(&value, |read| {
+        let faults = Reader::root(&self::value(&value), |read| {
             read.object("token", |read| read_secret(read, false));
             read.objects("tokens", "a secret", |read| read_secret(read, false));
         })
@@ -99,7 +105,7 @@ fn no_fault_shows_a_secret() {
 
 #[test]
 fn an_absent_configuration_is_an_empty_object() {
-    assert_eq!((parse(b""), parse(b" \n\t")), (Ok(json!({})), Ok(json!({}))));
+    assert_eq!((parse(b""), parse(b" \n\t")), (Ok(value(&json!({}))), Ok(value(&json!({})))));
     for bad in [&b"{"[..], b"{}}", b"\xFF", b"{\"a\": 01}", b"NaN"] {
         let path = |faults: Faults| faults.iter().map(|fault| fault.path.clone()).collect::<Vec<_>>();
         assert_eq!(parse(bad).map_err(path), Err(paths(&["$"])));
@@ -114,8 +120,8 @@ fn nesting_without_end_is_a_fault_and_no_overflow() {
 
 #[test]
 fn a_long_value_is_shown_cut() {
-    assert_eq!(shown(&json!("x")), "\"x\"");
-    let cut = shown(&json!("\u{1F980}".repeat(100)));
+    assert_eq!(shown(&Value::from("x")), "\"x\"");
+    let cut = shown(&Value::from("\u{1F980}".repeat(100)));
     assert_eq!((cut.chars().count(), cut.ends_with("...")), (60, true));
 }
 
@@ -125,20 +131,21 @@ proptest! {
     fn a_duration_is_digits_and_a_unit(digits in "[0-9]{0,6}", unit in "(ms|s|m|h|d|us|| s|S|\u{b5}s)") {
         let scale = match unit.as_str() { "ms" => Some(1), "s" => Some(1_000), "m" => Some(60_000), "h" => Some(3_600_000), _ => None };
         let expected = digits.parse::<u64>().ok().zip(scale).map(|(n, scale)| Duration::from_millis(n * scale));
-        prop_assert_eq!(duration(&json!(format!("{digits}{unit}"))), expected);
+        prop_assert_eq!(duration(&Value::from(format!("{digits}{unit}"))), expected);
     }
 
     #[test]
     fn any_text_as_a_duration_is_harmless(text in "\\PC{0,12}") {
         let fits = |text: &str| text.trim_end_matches(['m', 's', 'h']).bytes().all(|b| b.is_ascii_digit());
-        prop_assert!(duration(&json!(text)).is_none() || fits(&text), "{text:?}");
+        prop_assert!(duration(&Value::from(text.as_str())).is_none() || fits(&text), "{text:?}");
     }
 
     #[test]
     fn six_decimals_are_exact_and_seven_too_many(ppm in 0u64..=1_000_000, digit in 1u64..10) {
         let written = |text: String| {
-            let value: Value = serde_json::from_str(&format!(r#"{{"r": {text}}}"#)).unwrap();
-            read(&value, |read| read.ppm("r", 0, Bounds::new(0, 2_000_000)))
+            let object = parse(format!(r#"{{"r": {text}}}"#).as_bytes()).unwrap();
+            let ppm = Reader::root(&object, |read| read.ppm("r", 0, Bounds::new(0, 2_000_000)));
+            ppm.map_err(|faults| faults.iter().map(|fault| fault.path.clone()).collect())
         };
         let (whole, part) = (ppm / 1_000_000, ppm % 1_000_000);
         prop_assert_eq!(written(format!("{whole}.{part:06}")), Ok(ppm));
@@ -149,8 +156,9 @@ proptest! {
     fn whole_numbers_may_be_written_as_doubles(n in 0u64..=1 << 53, fraction in 0.001f64..0.999) {
         #[allow(clippy::cast_precision_loss)]
         let double = n as f64;
-        prop_assert_eq!((whole(&json!(n)), whole(&json!(double))), (Some(n), Some(n)));
-        prop_assert_eq!(whole(&json!(-1.0 - double)), None);
-        prop_assert_eq!(whole(&json!((double / 1e6).floor() + fraction)), None);
+        let whole = |json: serde_json::Value| whole(&value(&json));
+        prop_assert_eq!((whole(json!(n)), whole(json!(double))), (Some(n), Some(n)));
+        prop_assert_eq!(whole(json!(-1.0 - double)), None);
+        prop_assert_eq!(whole(json!((double / 1e6).floor() + fraction)), None);
     }
 }

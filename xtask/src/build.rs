@@ -50,10 +50,17 @@ const EXPORTS: [&str; 18] = [
     "proxy_on_delete",
 ];
 
+/// What runs per request is built for speed.
+const FAST: &str = "module";
+/// Everything is built for size.
+const SMALL: &str = "module-small";
+
 /// A module: which package, built how, called what.
 struct Module {
     package: &'static str,
     features: &'static str,
+    /// In the workspace's `Cargo.toml`.
+    profile: &'static str,
     /// In `target/modules/`. Underscores: a hyphen in a module's name breaks Kong's `/metrics` page.
     file: &'static str,
     /// In KiB: what a plugin may cost a gateway's memory and start.
@@ -62,29 +69,38 @@ struct Module {
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
 const MODULES: [Module; 8] = [
-    Module { package: "circuit-breaker", features: "live", file: "circuit_breaker.wasm", limit: Some(250) },
+    Module {
+        package: "circuit-breaker",
+        features: "live",
+        profile: FAST,
+        file: "circuit_breaker.wasm",
+        limit: Some(250),
+    },
     Module {
         package: "circuit-breaker",
         features: "live,test-hooks",
+        profile: FAST,
         file: "test/circuit_breaker_hooks.wasm",
         limit: None,
     },
     Module {
         package: "circuit-breaker",
         features: "live,test-hooks,test-next-encoding",
+        profile: FAST,
         file: "test/circuit_breaker_next.wasm",
         limit: None,
     },
-    Module { package: "retry-budget", features: "live", file: "retry_budget.wasm", limit: Some(250) },
-    Module { package: "idempotency", features: "live", file: "idempotency.wasm", limit: Some(450) },
+    Module { package: "retry-budget", features: "live", profile: FAST, file: "retry_budget.wasm", limit: Some(250) },
+    Module { package: "idempotency", features: "live", profile: SMALL, file: "idempotency.wasm", limit: Some(350) },
     Module {
         package: "idempotency",
         features: "live,test-next-version",
+        profile: SMALL,
         file: "test/idempotency_next.wasm",
         limit: None,
     },
-    Module { package: "noop", features: "live", file: "test/noop.wasm", limit: None },
-    Module { package: "noop", features: "live,host-calls", file: "test/host_calls.wasm", limit: None },
+    Module { package: "noop", features: "live", profile: FAST, file: "test/noop.wasm", limit: None },
+    Module { package: "noop", features: "live,host-calls", profile: FAST, file: "test/host_calls.wasm", limit: None },
 ];
 
 /// Builds every module, also after one has failed, and checks that the shipped ones compile for WASI too where that
@@ -139,12 +155,12 @@ impl Module {
         let toolchain = context.toolchain()?;
         let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
         cargo.args(self.selection()).run()?;
-        let folder = context.target().join("wasm").join(TARGET).join("module");
+        let folder = context.target().join("wasm").join(TARGET).join(self.profile);
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
     }
 
     fn selection(&self) -> [&str; 7] {
-        ["--profile", "module", "--lib", "--package", self.package, "--features", self.features]
+        ["--profile", self.profile, "--lib", "--package", self.package, "--features", self.features]
     }
 
     fn check_size(&self, size: u64) -> Result<()> {
@@ -161,8 +177,9 @@ fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
     fs::write(&graph, export_graph())?;
     let cmd = context.cmd("wasm-metadce", format!("wasm-metadce {file}")).args(WASM_FEATURES);
     cmd.arg(artifact).arg("-f").arg(&graph).arg("-o").arg(&cut).run()?;
-    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES).args(["-Oz", "--converge"]);
-    cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
+    let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES);
+    // The low end of memory is the far end of the stack, whose last KiB nothing needs.
+    cmd.args(["-Oz", "--converge", "--low-memory-unused"]).arg(&cut).arg("-o").arg(&optimized).run()?;
     Ok(optimized)
 }
 

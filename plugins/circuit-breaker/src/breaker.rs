@@ -13,13 +13,13 @@ use sdk_shim::claim::Claim;
 use sdk_shim::config::Faults;
 use sdk_shim::host::Host;
 use sdk_shim::journal::Journal;
+use sdk_shim::json::Value;
 use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::time::{Instant, nanos};
 use sdk_shim::window::SLOTS;
-use serde_json::Value;
 
 /// Metrics per key, at most.
 const SERIES_PER_KEY: u32 = 24;

@@ -10,9 +10,9 @@ use core::time::Duration;
 use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::Common;
 use sdk_shim::config::{Bounds, Faults, Reader};
+use sdk_shim::json::Value;
 use sdk_shim::key::is_header_name;
 use sdk_shim::ratio::{PPM, Ratio};
-use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const LEGACY: [&str; 4] = ["timeout", "threshold", "min_half_open_requests", "window_size"];

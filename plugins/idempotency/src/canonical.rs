@@ -4,24 +4,23 @@
 //! bytes, which is stricter and never wrong:
 //!
 //! - a field that an object has twice: one service takes the first, another the last;
-//! - `NaN`, `Infinity` and lone surrogates (`"\ud800"`), as `serde_json` refuses them;
+//! - `NaN`, `Infinity` and lone surrogates (`"\ud800"`), which are no JSON;
 //! - numbers that a double doesn't tell from their neighbours: JCS rounds to doubles, so that `9007199254740993` would be `9007199254740992`, and
 //!   `1e-400` nothing. A number must have the digits of its own canonical form. Those have them that `JavaScript`, Python or `serde_json` write
 //!   from a double, and all of at most 15 digits above 1e-307. So no two numbers are ever alike, and `1.0`, `1e0` and `1` are one;
 //! - numbers beyond a double's range (`1e400`);
-//! - nesting beyond 127 levels, which is where `serde_json` stops;
+//! - nesting beyond 127 levels, which is where [`json`] stops;
 //! - anything that isn't UTF-8, or isn't JSON.
 //!
 //! `serde_json_canonicalizer` is the well-kept library, and the tests' reference model. It isn't in the module: it writes each nested value once
-//! per level into buffers of their own, which took 6 times as long as what is here (74 us instead of 12 us for 3.5 KB), and 48 KB of module more.
-//! What is hard in JCS is left to libraries all the same: ECMAScript's numbers to `ryu-js`, strings to `serde_json`, whose escapes are JCS's own.
+//! per level into buffers of their own, which took 6 times as long, and it is 97 KB of module together with `serde_json`. Here [`json`] sorts fields
+//! and writes strings as JCS wants it, and what is hard, ECMAScript's numbers, is left to `ryu-js`.
 
 use crate::encoding::Encoding;
 use core::fmt;
-use sdk_shim::config::Strict;
-use serde_json::{Map, Number, Value};
+use sdk_shim::json::{self, Decimal, Value, unescaped};
 
-/// A number of this many characters has at most so many digits, which any double tells apart.
+/// A whole number of this many digits is canonical: any double tells it apart.
 const SURE: usize = 15;
 
 /// Which values of a body count, as JSON Pointers (RFC 6901).
@@ -66,7 +65,7 @@ impl Pointers {
             exclude(&mut body, pointer);
         }
         for pointer in &self.chosen {
-            match body.pointer(pointer) {
+            match body.pointer_mut(pointer) {
                 Some(value) => encoding.list(&[canonical(value)]),
                 None => encoding.list::<&[u8]>(&[]),
             };
@@ -75,10 +74,14 @@ impl Pointers {
 }
 
 /// In an order of their own, each once.
-pub(crate) fn set(mut list: Vec<String>) -> Vec<String> {
-    list.sort_unstable();
-    list.dedup();
-    list
+pub(crate) fn set(list: Vec<String>) -> Vec<String> {
+    let mut set: Vec<String> = Vec::with_capacity(list.len());
+    for text in list {
+        if let Err(at) = set.binary_search(&text) {
+            set.insert(at, text);
+        }
+    }
+    set
 }
 
 fn is_pointer(text: &str) -> bool {
@@ -89,7 +92,7 @@ fn is_pointer(text: &str) -> bool {
 fn exclude(body: &mut Value, pointer: &str) {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return };
     if let Some(Value::Object(fields)) = body.pointer_mut(parent) {
-        fields.remove(&name.replace("~1", "/").replace("~0", "~"));
+        fields.remove(&unescaped(name));
     } else if let Some(item) = body.pointer_mut(pointer) {
         *item = Value::Null;
     }
@@ -110,96 +113,34 @@ pub fn is_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/json") || tail.is_some_and(|tail| tail.eq_ignore_ascii_case(b"+json"))
 }
 
-/// Reads a body; `None` for what is not JSON to us.
+/// Reads a body; `None` for what is not JSON to us. Its numbers are in canonical form.
 pub fn read(body: &[u8]) -> Option<Value> {
-    let Strict(value) = serde_json::from_slice(body).ok()?;
-    numbers(body).all(is_told_apart).then_some(value)
+    json::read_with(body, &number).ok()
 }
 
-/// The numbers in a text that was read as JSON: `serde_json` rounds integers of more than 64 bits without a word.
-fn numbers(json: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut in_string, mut escaped) = (false, false);
-    let parts = json.split(move |byte| {
-        (in_string, escaped) = match byte {
-            _ if escaped => (in_string, false),
-            b'\\' => (in_string, true),
-            b'"' => (!in_string, false),
-            _ => (in_string, false),
-        };
-        // Whatever can't be in a number parts them; a string becomes one part, or parts, without a digit in front.
-        in_string || !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
-    });
-    parts.filter(|part| matches!(part.first(), Some(b'0'..=b'9' | b'-')))
-}
-
-/// Whether the nearest double is nearest to no other number that would be read.
-fn is_told_apart(number: &[u8]) -> bool {
-    let has_exponent = number.iter().any(|byte| matches!(byte, b'e' | b'E'));
-    if number.len() <= SURE && !has_exponent {
-        return true;
-    }
-    let Ok(double) = serde_json::from_slice::<f64>(number) else { return false };
-    digits(number).trim_matches('0') == digits(ryu_js::Buffer::new().format_finite(double).as_bytes()).trim_matches('0')
-}
-
-fn digits(number: &[u8]) -> String {
-    let mantissa = number.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
-    mantissa.filter(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect()
-}
-
-/// Writes a value in canonical form (RFC 8785, 3.2).
+/// The canonical form of what was read (RFC 8785, 3.2).
 pub fn canonical(value: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    write(value, &mut out);
-    out
+    value.to_string().into_bytes()
 }
 
-fn write(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => write_number(number, out),
-        Value::String(text) => write_string(text, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (n, item) in items.iter().enumerate() {
-                comma(n, out);
-                write(item, out);
-            }
-            out.push(b']');
-        }
-        Value::Object(fields) => write_object(fields, out),
+/// A number as ECMAScript writes the double that has the same digits; `None` where there is none.
+fn number(text: &str) -> Option<String> {
+    if text.len() <= SURE && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(text.to_owned());
     }
-}
-
-/// Fields are sorted by UTF-16 code units, which puts U+1F602 before U+FB33; bytes of UTF-8 would not.
-fn write_object(fields: &Map<String, Value>, out: &mut Vec<u8>) {
-    let mut fields: Vec<_> = fields.iter().collect();
-    fields.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-    out.push(b'{');
-    for (n, (name, value)) in fields.into_iter().enumerate() {
-        comma(n, out);
-        write_string(name, out);
-        out.push(b':');
-        write(value, out);
+    let decimal = Decimal::of(text);
+    if decimal.mantissa == 0 {
+        return Some("0".to_owned());
     }
-    out.push(b'}');
-}
-
-fn comma(n: usize, out: &mut Vec<u8>) {
-    if n > 0 {
-        out.push(b',');
-    }
-}
-
-/// Every number that `serde_json` holds is finite as a double.
-fn write_number(number: &Number, out: &mut Vec<u8>) {
-    let double = number.as_f64().unwrap_or_default();
-    out.extend_from_slice(ryu_js::Buffer::new().format_finite(double).as_bytes());
-}
-
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    // Writing to a Vec can't fail, nor can a string's serialisation.
-    let _ = serde_json::to_writer(out, text);
+    // The right one is near, and is the one that is written with these digits.
+    let nearest = decimal.to_f64().to_bits();
+    let near = (0..=2 * Decimal::OFF).map(|n| match n % 2 {
+        0 => nearest.wrapping_add(n / 2),
+        _ => nearest.wrapping_sub(n / 2 + 1),
+    });
+    near.map(f64::from_bits).filter(|double| double.is_finite()).find_map(|double| {
+        let mut buffer = ryu_js::Buffer::new();
+        let written = buffer.format_finite(double);
+        (Decimal::of(written) == decimal).then(|| written.to_owned())
+    })
 }

@@ -67,8 +67,7 @@ fn home(policy: &Policy, headers: &Headers, tenant: &[&[u8]]) -> Result<Option<S
         HomeBy::Tenant => tenant.first().copied(),
         HomeBy::Header(name) => single(headers, name),
     };
-    let known = value.and_then(|value| core::str::from_utf8(value).ok()).and_then(|value| home.map.get(value));
-    known.cloned().map(Some).ok_or(())
+    value.and_then(|value| home.of(value)).cloned().map(Some).ok_or(())
 }
 
 /// Whether a request was copied by a proxy in front, which says so by its host's ending.

@@ -2,13 +2,13 @@
 
 mod host;
 
+use crate::canonical;
 use crate::fingerprint::Selection;
 use crate::header::Syntax;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use sdk_shim::common::{Common, Secret};
 use sdk_shim::key::digest;
-use std::collections::BTreeMap;
 
 /// The draft's header, which has a syntax of its own.
 pub const HEADER: &str = "idempotency-key";
@@ -62,8 +62,8 @@ pub struct Remote {
 pub struct Home {
     /// What of a request says so.
     pub by: HomeBy,
-    /// Value to what the proxy calls that store, in place of [`Remote::cluster`].
-    pub map: BTreeMap<String, String>,
+    /// Values, each once, and what the proxy calls the store of each, in place of [`Remote::cluster`]. Few, and a map is 6 KB of a module.
+    pub map: Vec<(String, String)>,
 }
 
 /// What of a request says where its key is at home.
@@ -139,6 +139,15 @@ pub struct Policy {
     pub home: Option<Home>,
 }
 
+// === impl Home ===
+
+impl Home {
+    /// What the proxy calls the store of this value.
+    pub fn of(&self, value: &[u8]) -> Option<&String> {
+        self.map.iter().find(|(known, _)| known.as_bytes() == value).map(|(_, cluster)| cluster)
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -190,14 +199,12 @@ impl Policy {
     /// What the proxy calls the stores that it may have to ask; none where the store is memory.
     pub fn clusters(&self) -> Vec<String> {
         let Store::Remote(remote) = &self.store else { return Vec::new() };
-        let homes = self.home.iter().flat_map(|home| home.map.values()).cloned();
-        let mut clusters: Vec<_> = homes.collect();
+        let homes = self.home.iter().flat_map(|home| &home.map);
+        let mut clusters: Vec<_> = homes.map(|(_, cluster)| cluster.clone()).collect();
         if clusters.is_empty() {
             clusters.push(remote.cluster.clone());
         }
-        clusters.sort_unstable();
-        clusters.dedup();
-        clusters
+        canonical::set(clusters)
     }
 
     /// How the key's header is written. Any header but the draft's has the bare key.

@@ -2,15 +2,10 @@
 
 use idempotency::canonical::{canonical, is_json, read};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 fn form(body: &str) -> Option<String> {
     read(body.as_bytes()).map(|value| String::from_utf8(canonical(&value)).unwrap())
-}
-
-/// What any reader would make of it.
-fn parsed(body: &str) -> Value {
-    serde_json::from_str(body).unwrap()
 }
 
 /// RFC 8785, 3.2.2 and 3.2.4.
@@ -26,9 +21,12 @@ fn the_rfcs_example_comes_out_byte_for_byte() {
         5b 33 33 33 33 33 33 33 33 33 2e 33 33 33 33 33 33 33 2c 31 65 2b 33 30 2c 34 2e 35 2c 30 2e 30 30 32 2c 31 65 2d 32 37
         5d 2c 22 73 74 72 69 6e 67 22 3a 22 e2 82 ac 24 5c 75 30 30 30 66 5c 6e 41 27 42 5c 22 5c 5c 5c 5c 5c 22 2f 22 7d";
     let expected: Vec<u8> = hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-    assert_eq!(canonical(&parsed(EXAMPLE)), expected);
     assert_eq!(read(EXAMPLE.as_bytes()), None, "333333333.33333329 is 333333333.3333333 to a double: bytes to us");
-    assert!(read(EXAMPLE.replace("33329", "333").as_bytes()).is_some(), "and nothing else is wrong with it");
+    assert_eq!(
+        form(&EXAMPLE.replace("329,", "33,")).unwrap().as_bytes(),
+        expected,
+        "and nothing else is wrong with it"
+    );
 }
 
 #[test]
@@ -76,10 +74,9 @@ fn numbers_are_written_as_appendix_b_has_them() {
     ];
     for (bits, text) in samples {
         let double = f64::from_bits(bits);
-        assert_eq!(canonical(&json!(double)), text.as_bytes(), "{bits:x}");
         assert_eq!(form(text).as_deref(), Some(text), "what is canonical is read, and stays as it is");
         let otherwise = serde_json::to_string(&double).unwrap();
-        assert_eq!(form(&otherwise).as_deref(), Some(text), "as serde_json writes it: {otherwise}");
+        assert_eq!(form(&otherwise).as_deref(), Some(text), "as serde_json writes {bits:x}: {otherwise}");
     }
 }
 
@@ -184,14 +181,13 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn it_is_what_the_library_says(value in value()) {
-        prop_assert_eq!(String::from_utf8(canonical(&value)).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
+        prop_assert_eq!(form(&value.to_string()).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
     }
 
     #[test]
     fn what_is_canonical_is_read_and_stays_as_it_is(value in value()) {
-        let once = canonical(&value);
-        let again = read(&once).expect("read");
-        prop_assert_eq!(canonical(&again), once);
+        let once = form(&value.to_string()).expect("read");
+        prop_assert_eq!(form(&once), Some(once));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use core::time::Duration;
 use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::{Chain, Common, Secret, read_secret};
 use sdk_shim::config::{Bounds, Faults, Reader};
+use sdk_shim::json::Value;
 use sdk_shim::key::is_header_name;
 use sdk_shim::overrides::Mode;
 use sdk_shim::ratio::{PPM, Ratio};
@@ -150,7 +151,7 @@ fn min_retry_rate(read: &mut Reader<'_>) -> Floor {
 fn client_retries(read: &mut Reader<'_>, insecure_literal: bool) -> ClientRetries {
     let allowed = "a lower-case header name of at most 64 characters";
     let marks = MARKS.map(str::to_owned).to_vec();
-    let header = |item: &serde_json::Value| item.as_str().filter(|name| is_header_name(name)).map(str::to_owned);
+    let header = |item: &Value| item.as_str().filter(|name| is_header_name(name)).map(str::to_owned);
     let headers = read.list("headers", marks, allowed, header);
     if headers.is_empty() || headers.len() > MOST_MARKS {
         read.fault("headers", format!("{} usable names", headers.len()), format!("1 to {MOST_MARKS} names"));

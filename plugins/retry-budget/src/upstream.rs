@@ -21,6 +21,7 @@ use sdk_shim::entry::Flow;
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
 use sdk_shim::journal::Journal;
+use sdk_shim::json::Value;
 use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
 use sdk_shim::overrides::Mode;
@@ -28,7 +29,6 @@ use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 use sdk_shim::time::Instant;
 use sdk_shim::window::SLOTS;
-use serde_json::Value;
 use std::rc::Rc;
 
 /// By which Envoy's router refuses a retry, whatever the route's policy (unless that names `envoy-ratelimited`).

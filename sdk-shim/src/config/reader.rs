@@ -2,9 +2,9 @@
 
 use super::Faults;
 use super::values::{decimal, duration, millionths, shown, whole};
+use crate::json::{Object, Value};
 use crate::ratio::{PPM, Ratio};
 use core::time::Duration;
-use serde_json::{Map, Value};
 
 /// The least and the greatest value allowed, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn path_of(path: &str, name: &str) -> String {
 #[derive(Debug)]
 pub struct Reader<'a> {
     path: String,
-    fields: &'a Map<String, Value>,
+    fields: &'a Object,
     used: Vec<&'a str>,
     faults: Faults,
 }
@@ -55,18 +55,21 @@ impl<'a> Reader<'a> {
 
     /// What `read` makes of an empty object: the defaults.
     pub fn defaults<T>(read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
-        let fields = Map::new();
+        let fields = Object::default();
         read(&mut Reader { path: "$".to_owned(), fields: &fields, used: Vec::new(), faults: Faults::default() })
     }
 
     fn finish(mut self) -> Faults {
         for name in self.fields.keys() {
-            if !self.used.contains(&name.as_str()) {
-                let allowed = if self.used.is_empty() {
-                    "no field here".into()
-                } else {
-                    format!("one of {}", self.used.join(", "))
-                };
+            if !self.used.contains(&name) {
+                let mut allowed = String::new();
+                for known in &self.used {
+                    allowed.push_str(if allowed.is_empty() { "one of " } else { ", " });
+                    allowed.push_str(known);
+                }
+                if allowed.is_empty() {
+                    allowed.push_str("no field here");
+                }
                 self.faults.push(&self.at(name), "an unknown field", allowed);
             }
         }
@@ -90,12 +93,12 @@ impl<'a> Reader<'a> {
 
     /// Whether the object has this field. Doesn't mark it as known.
     pub fn has(&self, name: &str) -> bool {
-        self.fields.contains_key(name)
+        self.fields.get(name).is_some()
     }
 
     /// The names in this object, for objects whose names are free; marks them as known.
     pub fn names(&mut self) -> Vec<&'a str> {
-        let names: Vec<&'a str> = self.fields.keys().map(String::as_str).collect();
+        let names: Vec<&'a str> = self.fields.keys().collect();
         self.used.extend(&names);
         names
     }
@@ -136,8 +139,9 @@ impl<'a> Reader<'a> {
 
     /// A number of at most 6 decimals within bounds, in parts per million.
     pub fn ppm(&mut self, name: &'static str, default: u64, bounds: Bounds<u64>) -> u64 {
-        let allowed =
-            || format!("a number from {} to {} with at most 6 decimals", decimal(bounds.least), decimal(bounds.most));
+        let allowed = || {
+            format!("a number from {} to {} with at most 6 decimals", decimal(bounds.least, 6), decimal(bounds.most, 6))
+        };
         self.field(name, default, &allowed, &|value| millionths(value).filter(|n| bounds.hold(n)))
     }
 

@@ -1,8 +1,7 @@
 //! Single values: durations, whole numbers, decimals, and how a fault shows them.
 
-use crate::ratio::PPM;
+use crate::json::Value;
 use core::time::Duration;
-use serde_json::Value;
 
 /// A value as a fault shows it: at most 60 characters, so that a log line stays one.
 pub fn shown(value: &Value) -> String {
@@ -32,9 +31,6 @@ pub fn duration(value: &Value) -> Option<Duration> {
 /// A whole, non-negative number below 2^53, whether written `20` or `20.0`.
 pub fn whole(value: &Value) -> Option<u64> {
     let limit = 1u64 << 53;
-    if let Some(n) = value.as_u64() {
-        return Some(n).filter(|n| *n <= limit);
-    }
     // Exact: integral doubles below 2^53 convert without loss.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n <= limit as f64).map(|n| n as u64)
@@ -62,48 +58,53 @@ pub(super) fn millionths(value: &Value) -> Option<u64> {
     ((number * 1e6 - scaled).abs() < 1e-3).then_some(scaled as u64)
 }
 
-pub(super) fn decimal(ppm: u64) -> String {
-    let text = format!("{}.{:06}", ppm / u64::from(PPM), ppm % u64::from(PPM));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// A number with so many decimals, without zeros at its end.
+pub(super) fn decimal(scaled: u64, places: usize) -> String {
+    let digits = format!("{scaled:0width$}", width = places + 1);
+    let (whole, decimals) = digits.split_at_checked(digits.len() - places).unwrap_or_default();
+    match decimals.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        decimals => format!("{whole}.{decimals}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::json::read;
+
+    fn value(json: &str) -> Value {
+        read(json.as_bytes()).unwrap()
+    }
 
     #[test]
     fn durations_have_one_form() {
-        assert_eq!(duration(&json!("250ms")), Some(Duration::from_millis(250)));
-        assert_eq!(duration(&json!("2m")), Some(Duration::from_secs(120)));
-        assert_eq!(duration(&json!(3000)), Some(Duration::from_secs(3)));
-        for bad in [
-            json!("10"),
-            json!("s"),
-            json!("1.5s"),
-            json!(" 1s"),
-            json!("-1s"),
-            json!(""),
-            json!(-1),
-            json!(1.5),
-            json!("99999999999999999999s"),
-            json!(null),
-        ] {
-            assert_eq!(duration(&bad), None, "{bad}");
+        assert_eq!(duration(&value(r#""250ms""#)), Some(Duration::from_millis(250)));
+        assert_eq!(duration(&value(r#""2m""#)), Some(Duration::from_secs(120)));
+        for millis in ["3000", "3000.0", "3e3", "30000e-1"] {
+            assert_eq!(duration(&value(millis)), Some(Duration::from_secs(3)), "{millis}");
+        }
+        for bad in ["10", "s", "1.5s", " 1s", "-1s", "", "99999999999999999999s"] {
+            assert_eq!(duration(&Value::from(bad)), None, "{bad}");
+        }
+        for bad in ["-1", "1.5", "1e400", "null"] {
+            assert_eq!(duration(&value(bad)), None, "{bad}");
         }
     }
 
     #[test]
     fn decimals_are_exact_or_refused() {
-        assert_eq!(millionths(&json!(0.6)), Some(600_000));
-        assert_eq!(millionths(&json!(0.000_001)), Some(1));
-        assert_eq!(millionths(&json!(0.000_000_1)), None);
-        assert_eq!(millionths(&json!(-0.1)), None);
-        assert_eq!(millionths(&json!("1.25")), Some(1_250_000));
+        assert_eq!(millionths(&value("0.6")), Some(600_000));
+        assert_eq!(millionths(&value("0.30000000000000004")), Some(300_000), "what programs write for 0.1 + 0.2");
+        assert_eq!(millionths(&value("0.000001")), Some(1));
+        assert_eq!(millionths(&value("0.0000001")), None);
+        assert_eq!(millionths(&value("-0.1")), None);
+        assert_eq!(millionths(&Value::from("1.25")), Some(1_250_000));
         for bad in ["1", ".5", "1.", "-0.5", "0.0000001", "0.5 ", ""] {
-            assert_eq!(millionths(&json!(bad)), None, "{bad}");
+            assert_eq!(millionths(&Value::from(bad)), None, "{bad}");
         }
-        assert_eq!(decimal(1_500_000), "1.5");
-        assert_eq!(decimal(0), "0");
+        assert_eq!(decimal(1_500_000, 6), "1.5");
+        assert_eq!(decimal(0, 6), "0");
+        assert_eq!(decimal(20, 0), "20");
     }
 }

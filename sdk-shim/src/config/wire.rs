@@ -3,12 +3,13 @@
 //! Envoy's documentation says that a Struct configuration reaches a plugin as JSON. Envoy 1.36.4 and 1.40.0 hand over the
 //! message's own bytes instead. A Struct with any field holds the byte 0x12, which JSON text can't, so the two never mix.
 
-use serde_json::{Map, Value};
+use super::values::decimal;
+use crate::json::{Object, Value};
 
 /// Deepest nesting; no configuration of ours comes near, and a hostile one must not exhaust the stack.
 const MAX_DEPTH: u32 = 32;
-/// Above it a double is not exact.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+/// As many decimal digits as any double holds.
+const DIGITS: usize = 15;
 
 /// Reads the bytes of a Struct; `None` for anything else.
 pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
@@ -17,7 +18,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
 
 /// `Struct { map<string, Value> fields = 1 }`, an entry being `{ string key = 1; Value value = 2 }`.
 fn object(mut bytes: &[u8], depth: u32) -> Option<Value> {
-    let mut object = Map::new();
+    let mut fields = Vec::new();
     while !bytes.is_empty() {
         let (1, Wire::Bytes(mut entry)) = field(&mut bytes)? else { return None };
         let (mut name, mut held) = (String::new(), Value::Null);
@@ -28,9 +29,9 @@ fn object(mut bytes: &[u8], depth: u32) -> Option<Value> {
                 _ => return None,
             }
         }
-        object.insert(name, held);
+        fields.push((name, held));
     }
-    Some(Value::Object(object))
+    Object::new(fields).ok().map(Value::Object)
 }
 
 /// `Value { oneof { null = 1; double = 2; string = 3; bool = 4; Struct = 5; ListValue = 6 } }`; the last one counts.
@@ -60,10 +61,23 @@ fn list(mut bytes: &[u8], depth: u32) -> Option<Value> {
     Some(Value::Array(items))
 }
 
-/// Whole numbers look as they were written: 20, not 20.0.
-#[allow(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
+/// Numbers look as they were written: 20, not 20.0, and 0.3, not 0.299999999999999989; of more than [`DIGITS`] digits, that many are sure. JSON has
+/// nothing for infinities and no-numbers.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "see the bounds"
+)]
 fn number(double: f64) -> Value {
-    if double.fract() == 0.0 && double.abs() < EXACT { Value::from(double as i64) } else { Value::from(double) }
+    if !double.is_finite() {
+        return Value::Null;
+    }
+    let size = double.abs();
+    let places = DIGITS.saturating_sub((size as u64).to_string().len());
+    let scaled = (size * 10_u64.pow(places as u32) as f64).round() as u64;
+    let sign = if double < 0.0 { "-" } else { "" };
+    Value::Number(format!("{sign}{}", decimal(scaled, places)))
 }
 
 fn text(bytes: &[u8]) -> Option<String> {
@@ -116,7 +130,6 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_struct_is_the_json_that_was_meant() {
@@ -126,7 +139,26 @@ mod tests {
             b"\x0a\x1f\x0a\x01b\x12\x1a\x32\x18\x0a\x02\x08\0\x0a\x02\x20\x01\x0a\x03\x1a\x01x\x0a\x09\x11\0\0\0\0\0\0\xe0\x3f",
             b"\x0a\x07\x0a\x01c\x12\x02\x2a\0",
         ];
-        assert_eq!(decode(&bytes.concat()), Some(json!({"a": 20, "b": [null, true, "x", 0.5], "c": {}})));
+        let meant = r#"{"a":20,"b":[null,true,"x",0.5],"c":{}}"#;
+        assert_eq!(decode(&bytes.concat()).map(|value| value.to_string()).as_deref(), Some(meant));
+    }
+
+    #[test]
+    fn a_double_is_the_number_that_was_written() {
+        for (double, text) in [
+            (0.0, "0"),
+            (-20.0, "-20"),
+            (0.6, "0.6"),
+            (0.1 + 0.2, "0.3"),
+            (-2.675, "-2.675"),
+            (123_456.7, "123456.7"),
+            (1e-6, "0.000001"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+        ] {
+            assert_eq!(number(double).to_string(), text);
+        }
+        assert_eq!([number(f64::NAN), number(f64::NEG_INFINITY)], [Value::Null, Value::Null]);
+        assert_eq!(number(3.000_000_000_1).to_string(), "3.0000000001", "and is no whole number where it wasn't");
     }
 
     #[test]

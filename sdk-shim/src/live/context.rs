@@ -4,9 +4,11 @@ use super::LiveHost;
 use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
 use crate::host::{CalloutId, Host};
+use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::types::{Action, Bytes, ContextType, GrpcStatusCode, Status};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 /// Registers a plugin with the proxy; `register!` calls it when the module starts.
 pub fn start<P: Plugin<LiveHost>>() {
@@ -40,6 +42,8 @@ fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
 // === impl Root ===
 
 impl<P: Plugin<LiveHost>> Context for Root<P> {
+    unused_of_context!();
+
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
@@ -49,10 +53,12 @@ impl<P: Plugin<LiveHost>> Context for Root<P> {
 }
 
 impl<P: Plugin<LiveHost>> RootContext for Root<P> {
+    unused_of_root!();
+
     fn on_configure(&mut self, _size: usize) -> bool {
         LiveHost::enter(self.id);
         LiveHost::detect();
-        match P::configure(&LiveHost, &self.get_plugin_configuration().unwrap_or_default()) {
+        match P::configure(&LiveHost, &LiveHost::configuration()) {
             Ok(plugin) => {
                 plugin.tick_period().into_iter().for_each(LiveHost::set_tick_period);
                 self.plugin = Some(Rc::new(plugin));
@@ -101,6 +107,8 @@ impl<P: Plugin<LiveHost>> Stream<P> {
 }
 
 impl<P: Plugin<LiveHost>> Context for Stream<P> {
+    unused_of_context!();
+
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         self.plugin.on_answer(&mut self.call, &LiveHost, answer(token, headers, body, trailers));
@@ -114,6 +122,8 @@ impl<P: Plugin<LiveHost>> Context for Stream<P> {
 }
 
 impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
+    unused_of_http!();
+
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
         self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
     }

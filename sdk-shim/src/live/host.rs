@@ -33,6 +33,11 @@ impl LiveHost {
         CONTEXT.set(id);
     }
 
+    /// The plugin's configuration, as it was written.
+    pub(super) fn configuration() -> Vec<u8> {
+        raw::get_buffer(7, usize::MAX).unwrap_or_default()
+    }
+
     pub(super) fn set_tick_period(period: Duration) {
         let _ = hostcalls::set_tick_period(period);
     }
@@ -194,7 +199,12 @@ fn joined_in<'a>(buffer: &'a mut [u8; SHORT_PATH], path: &[&str]) -> Option<&'a 
 }
 
 fn joined(path: &[&str]) -> Vec<u8> {
-    path.join("\0").into_bytes()
+    let mut joined = Vec::with_capacity(SHORT_PATH);
+    for (n, part) in path.iter().enumerate() {
+        joined.extend_from_slice(if n > 0 { b"\0" } else { b"" });
+        joined.extend_from_slice(part.as_bytes());
+    }
+    joined
 }
 
 const fn map_code(map: Map) -> u32 {

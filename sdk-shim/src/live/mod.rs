@@ -2,6 +2,8 @@
 //!
 //! Only the build of a module has this (feature `live`). `raw` holds every `unsafe` line of the project.
 
+#[macro_use]
+mod unused;
 mod context;
 mod host;
 mod raw;

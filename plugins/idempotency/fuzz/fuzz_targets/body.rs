@@ -27,7 +27,8 @@ fuzz_target!(|input: &[u8]| {
     let text = canonical(&value);
     let again = read(&text).expect("what is canonical can be read");
     assert_eq!(canonical(&again), text, "what is canonical stays as it is");
-    assert_eq!(serde_json_canonicalizer::to_vec(&value).ok(), Some(text.clone()), "the library's form is another");
+    let model: serde_json::Value = serde_json::from_slice(body).expect("JSON to serde_json too");
+    assert_eq!(serde_json_canonicalizer::to_vec(&model).ok(), Some(text.clone()), "the library's form is another");
     assert_eq!(fingerprint(&selection, b"application/json", &text), (form, as_json), "it is the same request");
 });
 

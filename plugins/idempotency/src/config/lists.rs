@@ -5,9 +5,9 @@ use crate::fingerprint::Selection;
 use crate::policy::StatusSet;
 use crate::stored::may_be_replayed;
 use sdk_shim::answers::statuses;
-use sdk_shim::config::Reader;
+use sdk_shim::config::{Reader, shown};
+use sdk_shim::json::Value;
 use sdk_shim::key::is_header_name;
-use serde_json::Value;
 
 /// What a header's name must be.
 pub(super) const NAME: &str = "a lower-case header name of at most 64 characters";
@@ -40,7 +40,7 @@ fn texts(
     let list = read.list(name, default, allowed, |item| item.as_str().filter(|text| check(text)).map(str::to_owned));
     let twice = list.iter().enumerate().find(|(n, text)| list.iter().take(*n).any(|earlier| earlier == *text));
     if let Some((_, text)) = twice {
-        read.fault(name, format!("{text:?} twice"), "each once");
+        read.fault(name, format!("{} twice", shown(&Value::from(text.as_str()))), "each once");
     }
     list
 }

@@ -4,8 +4,8 @@ use super::lists::NAME;
 use super::store::{CLUSTER, is_cluster};
 use crate::policy::{Home, HomeBy};
 use sdk_shim::config::Reader;
+use sdk_shim::json::Value;
 use sdk_shim::key::is_header_name;
-use std::collections::BTreeMap;
 
 const MOST_HOMES: usize = 64;
 const BY: &str = "\"tenant\" or {\"header\": \"...\"}";
@@ -33,8 +33,8 @@ pub(super) fn home(read: &mut Reader<'_>) -> Home {
 
 fn by(read: &mut Reader<'_>) -> HomeBy {
     match read.raw("by") {
-        Some(value) if value == "tenant" => HomeBy::Tenant,
-        Some(value) if value.is_object() => HomeBy::Header(read.object("by", |read| header(read)).unwrap_or_default()),
+        Some(value) if value.as_str() == Some("tenant") => HomeBy::Tenant,
+        Some(Value::Object(_)) => HomeBy::Header(read.object("by", |read| header(read)).unwrap_or_default()),
         other => {
             let found = other.map_or_else(|| "nothing".to_owned(), sdk_shim::config::shown);
             read.fault("by", found, BY);
@@ -50,7 +50,7 @@ fn header(read: &mut Reader<'_>) -> String {
     read.text("header", "", NAME, is_header_name)
 }
 
-fn map(read: &mut Reader<'_>) -> BTreeMap<String, String> {
+fn map(read: &mut Reader<'_>) -> Vec<(String, String)> {
     let names = read.names();
     if names.is_empty() || names.len() > MOST_HOMES {
         read.fault("", format!("{} stores", names.len()), format!("1 to {MOST_HOMES} of them"));

@@ -5,7 +5,7 @@ use crate::policy::{Kind, Remote, Store};
 use core::time::Duration;
 use sdk_shim::common::{Secret, read_secret};
 use sdk_shim::config::{Bounds, Reader};
-use serde_json::Value;
+use sdk_shim::json::Value;
 
 /// Old, new, and two of a change that was stopped half way.
 const MOST_SECRETS: usize = 4;

@@ -10,8 +10,8 @@ use log::Level;
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::{Headers, is_grpc, number};
 use sdk_shim::host::{Direction, Host, Map, Reply};
+use sdk_shim::json::Value;
 use sdk_shim::refusal::Refusal;
-use serde_json::Value;
 
 /// Keeps the router from running the service twice (a POST's first attempt may have done its work).
 const NO_RETRIES: (&str, &[u8]) = ("x-envoy-max-retries", b"0");

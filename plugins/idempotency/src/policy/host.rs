@@ -2,9 +2,10 @@
 
 use super::{Kind, Policy, Remote, Store};
 use crate::secret::{MIN_SECRET, SecretFault, Secrets};
-use sdk_shim::config::{Faults, path_of};
+use sdk_shim::config::{Faults, path_of, shown};
 use sdk_shim::flavor::Capabilities;
 use sdk_shim::host::Host;
+use sdk_shim::json::Value;
 
 impl Policy {
     /// What this host lacks for this policy, its secrets included.
@@ -93,7 +94,7 @@ impl Policy {
         for (path, at) in homes.chain([("$.store.cluster".to_owned(), &remote.cluster)]) {
             if !at.is_empty() && !is_address(at) {
                 let allowed = "\"host:port\": this host lacks the capability named_clusters";
-                faults.push(&path, format!("{at:?}"), allowed);
+                faults.push(&path, shown(&Value::from(at.as_str())), allowed);
             }
         }
     }

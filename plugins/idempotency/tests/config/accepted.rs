@@ -7,7 +7,6 @@ use idempotency::fingerprint::Selection;
 use idempotency::header::Syntax;
 use idempotency::policy::{Home, HomeBy, Kind, Remote, Store};
 use sdk_shim::common::Secret;
-use std::collections::BTreeMap;
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -64,7 +63,7 @@ fn everything_can_be_said() {
     let selection = Selection::new(pointers, vec!["x-version".to_owned()], vec!["currency".to_owned()]);
     assert_eq!(policy.selection, selection);
     assert_eq!(policy.mirror.as_deref(), Some("-shadow"), "what Envoy appends");
-    let map = BTreeMap::from([("eu", "store-eu"), ("us", "store-us")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let map = [("eu", "store-eu"), ("us", "store-us")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
     assert_eq!(policy.home, Some(Home { by: HomeBy::Tenant, map }));
     assert!(policy.fail_open && policy.pass_too_large && policy.reexecute && policy.service_is_idempotent);
 }

@@ -13,10 +13,9 @@
 //! went), and one may be left of a record that was completed since. Both keys are on one node of a cluster, mostly another one than
 //! the record's, so this can't be part of the scripts that claim.
 
-use serde_json::Value;
-
 use super::{Call, Script, number};
 use crate::store::Names;
+use sdk_shim::json::Value;
 
 const INDEX: Script = Script { text: include_str!("index.lua"), sha1: "67c16fb80e01ada3d98e280bb8f2b2bebd73f05c" };
 
