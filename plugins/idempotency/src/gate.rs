@@ -131,6 +131,10 @@ impl Gate {
             return Flow::Continue;
         }
         request.borrow_mut().debug = asks_for_decisions(host, self.debug_token.as_deref());
+        if intake::is_upgrade(&headers) {
+            self.side(host).count(host, &self.meter, "unprotected_total", "upgrade");
+            return pass(request, "upgrade");
+        }
         if intake::is_mirrored(&self.policy, &headers) {
             host.set_header(Map::RequestHeaders, MARK, b"mirrored");
             host.set_property(STATE, b"mirrored");

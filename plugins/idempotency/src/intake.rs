@@ -78,6 +78,14 @@ pub fn is_mirrored(policy: &Policy, headers: &Headers) -> bool {
     name.ends_with(suffix.as_bytes())
 }
 
+/// Whether a request asks for another protocol: what follows is no body, and may never end. The header alone, without the connection's word for
+/// it, asks for nothing.
+pub fn is_upgrade(headers: &Headers) -> bool {
+    let asks =
+        |value: &[u8]| value.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    headers.get("upgrade").is_some() && headers.all("connection").any(asks)
+}
+
 /// How long the body is, as far as the headers say.
 pub fn body_length(headers: &Headers) -> Option<usize> {
     let length = headers.get("content-length").and_then(number)?;

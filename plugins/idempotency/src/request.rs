@@ -56,6 +56,8 @@ pub struct Request {
     pub context: Option<ContextId>,
     /// A call of its own that is under way.
     pub call: Option<CalloutId>,
+    /// It is answered by a replay without a content type: the proxy gives such answers one of its own.
+    pub untyped: bool,
     /// The client may know what was decided.
     pub debug: bool,
     /// The last decision, for debugging.

@@ -23,6 +23,9 @@ impl Gate {
     /// Response headers.
     pub fn answered<H: Host>(&self, host: &H, request: &Shared, end: bool) -> Flow {
         tell(host, &request.borrow());
+        if request.borrow().untyped {
+            host.remove_header(Map::ResponseHeaders, "content-type");
+        }
         let phase = request.borrow().phase;
         match phase {
             Phase::Forwarded => self.judge(host, request, end),

@@ -112,6 +112,7 @@ impl Gate {
         host.set_property(STATE, b"replay");
         request.phase = Phase::Over;
         request.decision = "replay";
+        request.untyped = !stored.headers.iter().any(|(name, _)| name == b"content-type");
         Verdict::Reply(Box::new(told(stored.reply(), request)))
     }
 
