@@ -18,7 +18,7 @@ mod write;
 
 pub use decimal::Decimal;
 pub use object::Object;
-pub use read::{MAX_DEPTH, read, read_with};
+pub use read::{MAX_DEPTH, MAX_VALUES, read, read_with};
 pub use write::Fields;
 
 /// A value.

@@ -71,7 +71,7 @@ fn full(read: &mut Reader<'_>) -> Policy {
         derive: read.object("derive", |read| read.duration("ttl", MINUTE, Bounds::new(SECOND, MINUTE))),
         ttl: read.duration("ttl", DAY, Bounds::new(SECOND, LONGEST_TTL)),
         lease: read.duration("lease", LEASE, Bounds::new(SECOND, HOUR)),
-        tenant: lists::headers(read, "tenant"),
+        tenant: lists::tenant(read),
         selection: read.object("fingerprint", lists::selection).unwrap_or_default(),
         service_is_idempotent: read.bool("service_is_idempotent", false),
         wait: wait(read),

@@ -84,6 +84,8 @@ pub struct Heard {
     pub attempts: u32,
     /// `response.flags`.
     pub flags: u64,
+    /// There was no room in the pool of connections for the attempt, so it wasn't sent.
+    pub no_room: bool,
     /// A filter of ours refused the only attempt before it was sent.
     pub refused_by_us: bool,
 }
@@ -210,7 +212,9 @@ pub fn end(heard: &Heard, did_nothing: bool, service_is_idempotent: bool) -> End
         true if did_nothing && once => End::Release,
         true => End::Store,
         false if heard.attempts == 0 => End::Release,
-        false if heard.attempts == 1 && (heard.flags & NEVER_SENT != 0 || heard.refused_by_us) => End::Release,
+        false if heard.attempts == 1 && (heard.flags & NEVER_SENT != 0 || heard.no_room || heard.refused_by_us) => {
+            End::Release
+        }
         false => End::Keep,
     }
 }

@@ -123,6 +123,7 @@ impl Gate {
         }
         let Some(method) = host.header(Map::RequestHeaders, ":method") else { return Flow::Continue };
         if !self.policy.methods.iter().any(|known| known.as_bytes() == method) {
+            strip_unlisted(host, &method);
             return Flow::Continue;
         }
         let headers = Headers::from(host.headers(Map::RequestHeaders));
@@ -301,6 +302,17 @@ fn pass(request: &Shared, decision: &'static str) -> Flow {
     request.phase = Phase::Over;
     request.decision = decision;
     Flow::Continue
+}
+
+/// The same for a method without keys; who only reads has no use for a fence, and costs nothing more.
+fn strip_unlisted<H: Host>(host: &H, method: &[u8]) {
+    if matches!(method, b"GET" | b"HEAD" | b"OPTIONS") {
+        return;
+    }
+    let said = |name: &&str| host.header(Map::RequestHeaders, name).is_some();
+    if [FENCE, MARK].iter().any(said) {
+        strip(host, &Headers::from(host.headers(Map::RequestHeaders)));
+    }
 }
 
 /// What only this filter may say. Another entry in front of this one has left word that it was the one that said it.

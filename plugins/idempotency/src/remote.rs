@@ -93,8 +93,8 @@ struct Metrics {
     failures: Meter,
     calls: Counter,
     commands: Counter,
-    waiting: Counter,
     errands: Counter,
+    ended: Counter,
     dropped: Counter,
     may_evict: Counter,
 }
@@ -138,15 +138,15 @@ impl<W: 'static> Remote<W> {
             errands: RefCell::default(),
             nodes: Nodes::new(if policy.cluster_mode { clusters.clone() } else { Vec::new() }),
             used: Cell::new(false),
-            watch: Watch::new(clusters, policy.accept_eviction),
+            watch: Watch::new(clusters, policy.cluster_mode, policy.accept_eviction),
             pace: RefCell::new(Pace::new(policy.max_new_connections)),
             random: RefCell::new(SplitMix64::new(host.seed())),
             opened: counter("store_connections_total"),
             metrics: Metrics {
                 calls: counter("store_calls_total"),
                 commands: counter("store_commands_total"),
-                waiting: gauge("store_waiting"),
-                errands: gauge("store_errands"),
+                errands: counter("store_errands_total"),
+                ended: counter("store_errands_ended_total"),
                 dropped: counter("store_errands_dropped_total"),
                 may_evict: gauge("store_may_evict"),
                 failures: meter,
@@ -168,7 +168,7 @@ impl<W: 'static> Remote<W> {
         if line.is_left_alone(now) {
             return Err(Failure::LeftAlone);
         }
-        if self.watch.refuses(&job.cluster) {
+        if self.watch.refuses(&job.cluster, now) {
             return Err(Failure::Evicts);
         }
         if self.may_go_alone(host, &line, &job, now) {
@@ -191,9 +191,10 @@ impl<W: 'static> Remote<W> {
 
     /// An errand: repeated until acknowledged, at most until `give_up`. It goes with the next tick.
     pub fn send_errand<H: Host>(&self, host: &H, job: Job<W>, give_up: Instant) {
-        if !self.errands.borrow_mut().push(Rc::new(job), host.now(), give_up) {
-            self.metrics.dropped.add(host);
-        }
+        // What is under way is the difference of two counters: a gauge would show what the last VM has.
+        let taken = self.errands.borrow_mut().push(Rc::new(job), host.now(), give_up);
+        let counter = if taken { self.metrics.errands } else { self.metrics.dropped };
+        counter.add(host);
     }
 
     /// What a callout's body makes of its jobs.
@@ -241,7 +242,11 @@ impl<W: 'static> Remote<W> {
 
     fn target(&self, job: &Job<W>) -> Target {
         let node = job.node.borrow().clone();
-        Target { cluster: job.cluster.clone(), node: node.or_else(|| self.nodes.of(&job.cluster, job.slot?)) }
+        Target {
+            cluster: job.cluster.clone(),
+            long: job.long_reply().is_some(),
+            node: node.or_else(|| self.nodes.of(&job.cluster, job.slot?)),
+        }
     }
 
     fn line(&self, target: &Target) -> Option<Rc<Line<W>>> {

@@ -88,7 +88,7 @@ fn service(attempts: u32) -> Heard {
 }
 
 fn proxy(attempts: u32, flags: u64) -> Heard {
-    Heard { by_service: false, status: 503, attempts, flags, refused_by_us: false }
+    Heard { by_service: false, status: 503, attempts, flags, no_room: false, refused_by_us: false }
 }
 
 #[test]
@@ -133,7 +133,7 @@ proptest! {
     fn nothing_that_may_have_run_frees_its_key(
         by_service: bool, status: u16, attempts in 0..5u32, flags: u64, refused_by_us: bool, did_nothing: bool, idempotent: bool,
     ) {
-        let heard = Heard { by_service, status, attempts, flags, refused_by_us };
+        let heard = Heard { by_service, status, attempts, flags, no_room: false, refused_by_us };
         if end(&heard, did_nothing, idempotent) == End::Release {
             let told = by_service && did_nothing && (attempts <= 1 || idempotent);
             let never_sent = !by_service && (attempts == 0 || attempts == 1 && (flags & 0x0100_0122 != 0 || refused_by_us));
@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn whatever_the_service_answers_is_stored_or_frees_the_key(status: u16, attempts: u32, flags: u64, did_nothing: bool) {
-        let heard = Heard { by_service: true, status, attempts, flags, refused_by_us: false };
+        let heard = Heard { by_service: true, status, attempts, flags, no_room: false, refused_by_us: false };
         prop_assert_ne!(end(&heard, did_nothing, false), End::Keep);
     }
 

@@ -5,10 +5,13 @@ use super::{Object, Value};
 /// Deepest nesting: a hostile text must not exhaust the stack.
 pub const MAX_DEPTH: u32 = 127;
 
+/// Most values in one text: each takes tens of bytes of memory, and may be two in the text.
+pub const MAX_VALUES: u32 = 100_000;
+
 /// Reads a text; an error says what is wrong and where.
 ///
 /// # Errors
-/// For what isn't JSON in UTF-8, for more than [`MAX_DEPTH`] levels, half surrogates, and a field that is there twice.
+/// For what isn't JSON in UTF-8, for more than [`MAX_DEPTH`] levels or [`MAX_VALUES`] values, half surrogates, and a field that is there twice.
 pub fn read(bytes: &[u8]) -> Result<Value, String> {
     read_with(bytes, &|number| Some(number.to_owned()))
 }
@@ -19,7 +22,7 @@ pub fn read(bytes: &[u8]) -> Result<Value, String> {
 /// As [`read`].
 pub fn read_with(bytes: &[u8], number: &dyn Fn(&str) -> Option<String>) -> Result<Value, String> {
     let text = core::str::from_utf8(bytes).map_err(|_| "no UTF-8".to_owned())?;
-    let mut reader = Reader { text, at: 0, number };
+    let mut reader = Reader { text, at: 0, left: MAX_VALUES, number };
     let value = reader.value(MAX_DEPTH).and_then(|value| {
         reader.skip_white();
         if reader.peek().is_none() { Ok(value) } else { wrong("trailing characters") }
@@ -35,6 +38,8 @@ struct Reader<'a> {
     text: &'a str,
     /// Always at a character's first byte.
     at: usize,
+    /// Values that there may still be.
+    left: u32,
     number: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -47,6 +52,7 @@ fn wrong<T>(what: &str) -> Result<T, String> {
 impl Reader<'_> {
     fn value(&mut self, depth: u32) -> Result<Value, String> {
         self.skip_white();
+        self.left = self.left.checked_sub(1).ok_or_else(|| "too many values".to_owned())?;
         match self.peek() {
             Some(b'"') => Ok(Value::String(self.string()?)),
             Some(b'-' | b'0'..=b'9') => self.number(),

@@ -62,9 +62,16 @@ pub(super) fn paths(read: &mut Reader<'_>) -> Vec<String> {
     })
 }
 
-/// Names of headers, none by default.
-pub(super) fn headers(read: &mut Reader<'_>, name: &'static str) -> Vec<String> {
-    texts(read, name, (&[], 0), NAME, is_header_name)
+/// Headers that say whose a request is; `:authority` keeps virtual hosts apart.
+pub(super) fn tenant(read: &mut Reader<'_>) -> Vec<String> {
+    let allowed = "a lower-case header name of at most 64 characters, or \":authority\"";
+    texts(read, "tenant", (&[], 0), allowed, |name| is_header_name(name) || name == ":authority")
+}
+
+/// Headers that must be the same when a key comes again: what is made anew for each try can't be.
+fn compared(read: &mut Reader<'_>) -> Vec<String> {
+    let allowed = "a lower-case header name, not one that is another one for each try (x-request-id, a trace, a date)";
+    texts(read, "headers", (&[], 0), allowed, |name| is_header_name(name) && may_be_replayed(name))
 }
 
 pub(super) fn replay_headers(read: &mut Reader<'_>) -> Vec<String> {
@@ -95,5 +102,5 @@ pub(super) fn selection(read: &mut Reader<'_>) -> Selection {
         (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && !b"&=#".contains(&b))
     });
     // Each was good for itself, and so are all.
-    Selection::new(Pointers::new(chosen, excluded).unwrap_or_default(), headers(read, "headers"), query)
+    Selection::new(Pointers::new(chosen, excluded).unwrap_or_default(), compared(read), query)
 }

@@ -17,6 +17,9 @@ use sdk_shim::dispatch::MAX_WAKES_PER_CALLBACK;
 use sdk_shim::host::{Direction, Host};
 use std::rc::Rc;
 
+/// How long a claim is remembered at least: a proxy may wait for a connection, and a slow answer may go on, beyond the lease.
+const LEAST_CLAIM: Duration = Duration::from_secs(15 * 60);
+
 impl Gate {
     /// Claims a request, whose body is `None` where it isn't read.
     pub(super) fn claim<H: Host>(&self, host: &H, request: &Shared, body: Option<&[u8]>) -> Verdict {
@@ -61,7 +64,7 @@ impl Gate {
         let others = prints.map(|print| print.digest).collect();
         let lease = millis(self.policy.lease);
         // A derived key is forgotten early, but not before its request is over.
-        let ttl = millis(self.ttl(ticket)).max(lease);
+        let ttl = millis(self.ttl(ticket).max(LEAST_CLAIM)).max(lease);
         let reexecute = self.policy.reexecute;
         ticket.claim = Some(Claim { owner: self.owner(), fingerprint, others, lease, ttl, reexecute });
         ticket.enforced = ticket.enforced && self.policy.common.enforce_ratio.takes(draw_of(ticket.names.as_ref()));

@@ -20,6 +20,9 @@ const MOST_UNCERTAIN: u32 = 10_000;
 /// How long a claim that arrives late finds that its caller gave up, and how long it is tried to tell the store so.
 const TOMBSTONE: Duration = Duration::from_secs(15 * 60);
 
+/// How memcached refuses a value that is longer than its items may be (`-I`).
+const TOO_LARGE: &str = "too large for cache";
+
 /// What is to be stored.
 struct Sealed {
     names: Names,
@@ -117,6 +120,10 @@ impl Gate {
             Ok(Said::Completed(true)) => self.over(host, request, "stored_total", "in_time"),
             Ok(_) => self.over(host, request, "not_stored_total", "claim_lost"),
             Err(failure) => {
+                if matches!(failure, Failure::Refused(why) if why.ends_with(TOO_LARGE)) {
+                    // It will never take it. That there was an answer is kept all the same.
+                    self.keep_body(request, None);
+                }
                 self.errand_of_completion(host, request);
                 self.over(host, request, "not_stored_total", failure.cause());
             }
@@ -185,7 +192,9 @@ impl Gate {
     pub(super) fn release<H: Host>(&self, host: &H, request: &Shared) -> Flow {
         let enforced = request.borrow().ticket.as_ref().is_some_and(|ticket| ticket.enforced);
         let sent = match &self.store {
-            Store::Remote(remote) if enforced && host.capabilities().pause_response_headers => {
+            Store::Remote(remote)
+                if enforced && !self.policy.reexecute && host.capabilities().pause_response_headers =>
+            {
                 let trip = request.borrow().claimed().and_then(|claimed| claimed.abandoning(host, remote.language()));
                 trip.map(|(names, home, trip)| remote.ask(host, self.job(host, request, &names, home, trip)))
             }
@@ -212,6 +221,10 @@ impl Gate {
 
     /// Releases the claim, whether it has arrived yet or not.
     pub(super) fn abandon<H: Host>(&self, host: &H, request: &Shared) {
+        // A claim that took over what nobody knew must not make it look as if nothing had happened: it runs out, and is taken over in turn.
+        if self.policy.reexecute {
+            return;
+        }
         let Some(claimed) = request.borrow().claimed() else { return };
         match &self.store {
             Store::Memory(memory) => {
@@ -232,7 +245,10 @@ impl Gate {
         let request = request.borrow();
         let Some(ticket) = &request.ticket else { return };
         let Some(names) = &ticket.names else { return };
-        let (route, tenant, fence) = (ticket.side.key(), self.tenant_hash(ticket), fence.unwrap_or(ticket.fence));
+        // Not the key of the metrics, which may be made of what a client sent.
+        let route = host.property(host.capabilities().route).unwrap_or_default();
+        let route = &*String::from_utf8_lossy(&route);
+        let (tenant, fence) = (self.tenant_hash(ticket), fence.unwrap_or(ticket.fence));
         match &self.store {
             Store::Memory(memory) => {
                 let (id, route, at) = (names.first.as_str().to_owned(), route.to_owned(), host.now().as_millis());

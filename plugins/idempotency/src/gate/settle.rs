@@ -13,6 +13,8 @@ use sdk_shim::outcome::flag;
 
 /// `response.code_details` where the service answered.
 const VIA_UPSTREAM: &[u8] = b"via_upstream";
+/// The same where the pool of connections was full. The flag for it also says that a retry had no room, after an attempt that was sent.
+const NO_ROOM: &[u8] = b"upstream_reset_before_response_started{overflow}";
 /// Filter state by which the circuit breaker says that it refused an attempt. (Its other one is also there where it re-routed the request.)
 const REFUSED_ATTEMPT: &[&str] = &["holdfast.circuit_breaker.refused_attempt"];
 /// Answers that may never end, or whose parts are wanted as they come.
@@ -255,11 +257,13 @@ fn hear<H: Host>(host: &H) -> Heard {
         let by_service = !matches!(status, 0 | 502..=504);
         return Heard { by_service, status, attempts: 1, ..Heard::default() };
     }
-    let by_service = host.property(&["response", "code_details"]).is_some_and(|details| details == VIA_UPSTREAM);
+    let details = host.property(&["response", "code_details"]).unwrap_or_default();
+    let by_service = details == VIA_UPSTREAM;
     let attempts = attempts(host);
     let mut heard = Heard { by_service, status, attempts, ..Heard::default() };
     if !by_service && attempts > 0 {
         heard.flags = flags(host);
+        heard.no_room = details == NO_ROOM;
         heard.refused_by_us = host.property(REFUSED_ATTEMPT).is_some_and(|cause| !cause.is_empty());
     }
     heard

@@ -39,6 +39,8 @@ pub struct Target {
     pub cluster: String,
     /// The node of a Redis Cluster, as `host:port`.
     pub node: Option<String>,
+    /// For pieces of long answers, which wait behind everything else.
+    pub long: bool,
 }
 
 // === impl Job ===
@@ -57,6 +59,12 @@ impl<W> Job<W> {
         }
     }
 
+    /// The same for one node of a cluster.
+    pub(super) fn at(self, node: Option<String>) -> Self {
+        *self.node.borrow_mut() = node;
+        self
+    }
+
     /// The trip, to be read, and how many replies it gets. An errand keeps it, to be sent again.
     pub(super) fn take_trip(&self) -> (usize, Option<Trip>) {
         let mut kept = self.trip.borrow_mut();
@@ -72,7 +80,9 @@ impl<W> Job<W> {
     /// It begins anew.
     pub(super) fn reset(&self) {
         self.trips.set(0);
-        *self.node.borrow_mut() = None;
+        if self.slot.is_some() {
+            *self.node.borrow_mut() = None;
+        }
     }
 
     /// One more trip, if there were not too many.

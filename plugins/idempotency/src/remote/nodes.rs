@@ -45,6 +45,19 @@ impl Nodes {
         moved.or_else(|| range().map(|range| &range.node)).cloned()
     }
 
+    /// Every node that has slots.
+    pub(super) fn all(&self, cluster: &str) -> Vec<String> {
+        let clusters = self.0.borrow();
+        let ranges = clusters.iter().filter(|known| known.name == cluster).flat_map(|known| &known.ranges);
+        let mut nodes: Vec<String> = Vec::new();
+        for range in ranges {
+            if !nodes.contains(&range.node) {
+                nodes.push(range.node.clone());
+            }
+        }
+        nodes
+    }
+
     /// A node sent us on.
     pub(super) fn moved(&self, cluster: &str, redirect: &Redirect) {
         self.change(cluster, |known| {

@@ -32,18 +32,16 @@ impl<W: 'static> Remote<W> {
         let now = host.now();
         self.look_after(host, root, now);
         self.look_around(host, root, now);
-        self.release_errands(root, now);
+        self.release_errands(host, root, now);
         let lines = self.lines.borrow().clone();
         let mut budget = most;
-        let mut waiting = 0;
-        for line in &lines {
+        // Pieces of long answers get the connections that the others leave.
+        let (long, short): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.target.long);
+        for line in short.iter().chain(&long) {
             line.waiters.borrow_mut().expire(now);
             budget -= self.wake(host, line, budget, hear);
             self.flush(host, root, line, now);
-            waiting += line.waiters.borrow().len();
         }
-        self.metrics.waiting.set(host, waiting as u64);
-        self.metrics.errands.set(host, self.errands.borrow().len() as u64);
     }
 
     /// Asks each store once in a while whether it may evict. A VM without requests has nothing to ask for; Envoy's main thread has one that
@@ -56,8 +54,13 @@ impl<W: 'static> Remote<W> {
             return self.metrics.may_evict.set(host, 1);
         }
         for cluster in self.watch.due(now) {
-            let job = Job::new(Trip::keeps(), None, root, cluster, None);
-            self.send_errand(host, job, now.plus(watch::EVERY / 2));
+            // Each node of a Redis Cluster has a policy of its own.
+            let nodes = self.nodes.all(&cluster);
+            let somebody = nodes.is_empty().then_some(None);
+            for node in nodes.into_iter().map(Some).chain(somebody) {
+                let job = Job::new(Trip::keeps(), None, root, cluster.clone(), None).at(node);
+                self.send_errand(host, job, now.plus(watch::EVERY / 2));
+            }
         }
     }
 
@@ -70,8 +73,11 @@ impl<W: 'static> Remote<W> {
         }
     }
 
-    fn release_errands(&self, root: ContextId, now: Instant) {
+    fn release_errands<H: Host>(&self, host: &H, root: ContextId, now: Instant) {
+        let before = self.errands.borrow().len();
         let due = self.errands.borrow_mut().due(now);
+        // It is too late for some.
+        (self.errands.borrow().len()..before).for_each(|_| self.metrics.ended.add(host));
         for job in due {
             match self.line(&self.target(&job)).filter(|line| !line.is_left_alone(now)) {
                 Some(line) => {
@@ -96,21 +102,31 @@ impl<W: 'static> Remote<W> {
             };
             if job.waiter.is_none() {
                 self.take_in(host, &job, &heard);
-                let mut errands = self.errands.borrow_mut();
-                return if heard.is_ok() { errands.done(&job) } else { errands.again(&job, host.now()) };
+                return self.errand_ended(host, &job, heard.is_ok());
             }
             hear(host, &job, heard);
         })
+    }
+
+    fn errand_ended<H: Host>(&self, host: &H, job: &Rc<Job<W>>, well: bool) {
+        if !well {
+            return self.errands.borrow_mut().again(job, host.now());
+        }
+        self.errands.borrow_mut().done(job);
+        self.metrics.ended.add(host);
     }
 
     /// What a store says of itself.
     fn take_in<H: Host>(&self, host: &H, job: &Job<W>, heard: &Heard) {
         match heard {
             Ok(Said::Keeps(keeps)) => {
-                self.watch.learnt(&job.cluster, *keeps);
-                self.metrics.may_evict.set(host, u64::from(self.watch.may_evict()));
+                self.watch.learnt(&job.cluster, *keeps, host.now());
+                self.metrics.may_evict.set(host, u64::from(self.watch.may_evict(host.now())));
             }
-            Ok(Said::Slots(ranges)) => self.nodes.learnt(&job.cluster, ranges),
+            Ok(Said::Slots(ranges)) => {
+                self.nodes.learnt(&job.cluster, ranges);
+                self.watch.ask_again(&job.cluster);
+            }
             _ => {}
         }
     }

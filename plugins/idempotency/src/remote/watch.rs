@@ -15,13 +15,16 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Watch {
     accepted: bool,
+    /// Each store is a cluster, whose nodes answer one by one.
+    clustered: bool,
     stores: RefCell<Vec<Store>>,
 }
 
 #[derive(Debug)]
 struct Store {
     cluster: String,
-    evicts: bool,
+    /// It was seen that it may, and is believed until then: of the nodes of a cluster any one may say so.
+    evicts: Option<Instant>,
     next: Option<Instant>,
 }
 
@@ -29,9 +32,9 @@ struct Store {
 
 impl Watch {
     /// Of these clusters.
-    pub(super) fn new(clusters: Vec<String>, accepted: bool) -> Self {
-        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicts: false, next: None });
-        Self { accepted, stores: RefCell::new(stores.collect()) }
+    pub(super) fn new(clusters: Vec<String>, clustered: bool, accepted: bool) -> Self {
+        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicts: None, next: None });
+        Self { accepted, clustered, stores: RefCell::new(stores.collect()) }
     }
 
     /// Those that are to be asked now.
@@ -48,18 +51,31 @@ impl Watch {
     }
 
     /// A store said whether it keeps what it acknowledged.
-    pub(super) fn learnt(&self, cluster: &str, keeps: bool) {
+    pub(super) fn learnt(&self, cluster: &str, keeps: bool, now: Instant) {
         let mut stores = self.stores.borrow_mut();
-        stores.iter_mut().filter(|store| store.cluster == cluster).for_each(|store| store.evicts = !keeps);
+        for store in stores.iter_mut().filter(|store| store.cluster == cluster) {
+            if !keeps {
+                store.evicts = Some(now.plus(EVERY * 2));
+            } else if !self.clustered {
+                store.evicts = None;
+            }
+        }
+    }
+
+    /// There are nodes that weren't asked yet.
+    pub(super) fn ask_again(&self, cluster: &str) {
+        let mut stores = self.stores.borrow_mut();
+        stores.iter_mut().filter(|store| store.cluster == cluster).for_each(|store| store.next = None);
     }
 
     /// Whether nothing may be claimed there.
-    pub(super) fn refuses(&self, cluster: &str) -> bool {
-        !self.accepted && self.stores.borrow().iter().any(|store| store.evicts && store.cluster == cluster)
+    pub(super) fn refuses(&self, cluster: &str, now: Instant) -> bool {
+        let evicts = |store: &Store| store.cluster == cluster && store.evicts.is_some_and(|until| now < until);
+        !self.accepted && self.stores.borrow().iter().any(evicts)
     }
 
     /// Whether one of them may evict.
-    pub(super) fn may_evict(&self) -> bool {
-        self.stores.borrow().iter().any(|store| store.evicts)
+    pub(super) fn may_evict(&self, now: Instant) -> bool {
+        self.stores.borrow().iter().any(|store| store.evicts.is_some_and(|until| now < until))
     }
 }

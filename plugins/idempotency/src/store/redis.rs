@@ -66,7 +66,7 @@ pub const COMPLETE: Script = Script {
 /// [`crate::protocol::abandon`], and the tombstone.
 pub const ABANDON: Script = Script {
     text: concat!(include_str!("redis/find.lua"), include_str!("redis/abandon.lua")),
-    sha1: "5cbbb6b83efe3ece097d2a0d676d6ea12f15095c",
+    sha1: "61175b58a7c77b9afb93abc6033347727f68dbfa",
 };
 
 /// One run of a script.

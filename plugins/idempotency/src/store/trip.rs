@@ -266,6 +266,7 @@ impl Trip {
     pub fn size(&self) -> usize {
         match self {
             Self::Redis { call, .. } => call.size(),
+            Self::Memcached(trip, Memcached::Completing(state)) => trip.bytes.len() + state.size(),
             Self::Memcached(trip, _) => trip.bytes.len(),
         }
     }

@@ -125,7 +125,7 @@ fn a_request_that_was_sent_and_not_answered_is_uncertain() {
         (4, "upstream_per_try_timeout"),
         (64, "upstream_reset_before_response_started{connection_termination}"),
         (8_388_608, "upstream_reset_before_response_started{protocol_error}"),
-        (128, "upstream_reset_before_response_started{overflow}"),
+        (128, "upstream_reset_before_response_started{connection_termination}"),
         (65_536, "stream_idle_timeout"),
         (0, "max_duration_timeout"),
     ] {
@@ -135,6 +135,16 @@ fn a_request_that_was_sent_and_not_answered_is_uncertain() {
         later(&plugin);
         is(post("k").send(&plugin), 409, "uncertain");
         is(post("k").body(b"{}").send(&plugin), 422, "mismatch");
+    }
+}
+
+/// Nobody could tell before: the flag also says that a retry had no room, after an attempt that was sent. Its details don't.
+#[test]
+fn an_attempt_that_had_no_room_in_the_pool_frees_the_key() {
+    for (attempts, frees) in [(1, true), (2, false)] {
+        let plugin = memory("");
+        instead(post("k").send(&plugin), attempts, 503, 128, "upstream_reset_before_response_started{overflow}");
+        assert_eq!(is_free(&plugin), frees, "{attempts}");
     }
 }
 

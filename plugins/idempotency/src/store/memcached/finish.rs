@@ -20,6 +20,11 @@ pub struct Completing {
 // === impl Completing ===
 
 impl Completing {
+    /// Roughly how many bytes it holds.
+    pub fn size(&self) -> usize {
+        self.answer.len()
+    }
+
     /// The first step of storing what the service answered, for `ttl` milliseconds. `now` is this node's clock.
     ///
     /// # Errors
