@@ -21,6 +21,10 @@ pub(crate) fn demo(context: &Context, args: &[String]) -> Result<ExitCode> {
 pub(crate) fn bench(context: &Context, args: &[String]) -> Result<ExitCode> {
     build::all(context)?;
     setup::h2load(context)?;
+    if args.iter().any(|word| word == "idempotency") {
+        setup::redis(context)?;
+        setup::webdis(context)?;
+    }
     start(context, "bench", &envoy::any(context)?, args)
 }
 

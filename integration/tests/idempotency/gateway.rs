@@ -16,6 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// What makes a proxy ours.
 pub(crate) struct Parts {
     pub(crate) plugin: Option<DynamicFilter>,
+    pub(crate) breaker: Option<Wasm>,
     pub(crate) budget: Option<Entries>,
 }
 
@@ -67,21 +68,13 @@ impl Gateway {
 
     /// The sum of the plugin's counter `what` over its series that carry these labels.
     pub(crate) fn counted(&self, what: &str, labels: &[(&str, &str)]) -> TestResult<u64> {
-        let series = self.look(|envoy| envoy.stats(&format!("^wasmcustom\\.holdfast_idempotency_{what};")))?;
-        let label =
-            |name: &str, (label, value): &(&str, &str)| name.split(';').any(|part| part == format!("{label}={value}"));
-        let wanted = series.iter().filter(|(name, _)| labels.iter().all(|pair| label(name, pair)));
-        Ok(wanted.map(|(_, value)| value).sum())
+        self.look(|envoy| counted(envoy, what, labels))
     }
 
     /// No request was lost to a broken filter, and the proxy hasn't died.
     pub(crate) fn assert_no_trap(&self) {
         let envoy = self.envoy();
-        let envoy = envoy.as_ref().expect("a proxy that was not killed");
-        let log = envoy.log();
-        let broken = |line: &&str| line.contains("panicked") || line.contains("Uncaught");
-        let bad: Vec<&str> = log.lines().filter(broken).collect();
-        assert!(bad.is_empty() && envoy.is_running(), "{bad:#?}");
+        assert_no_trap(envoy.as_ref().expect("a proxy that was not killed"));
     }
 
     fn envoy(&self) -> MutexGuard<'_, Option<Envoy>> {
@@ -92,9 +85,12 @@ impl Gateway {
 /// The service may be tried four times, after resets too: what runs a payment twice without the plugin.
 fn bootstrap(parts: &Parts, edge: u16, ledger: u16, store: &Store) -> Value {
     let mut filters: Vec<Value> = parts.plugin.iter().map(DynamicFilter::filter).collect();
+    filters.extend(parts.breaker.iter().map(Wasm::filter));
     filters.extend(parts.budget.iter().map(|budget| budget.downstream.filter()));
     let pay = config::with_retries(config::route("pay", "ledger"), "5xx,reset,connect-failure", 3);
-    let mut routes = vec![config::with_timeout(pay, TIMEOUT)];
+    // What is asked there never reaches the service: a story sees by it which configuration is at work.
+    let asked = config::direct("stage", "/stage", 200, "not this one");
+    let mut routes = vec![asked, config::with_timeout(pay, TIMEOUT)];
     if parts.plugin.is_none() && !store.is_memory() {
         routes.insert(0, config::route_at("store", "/store", "store"));
     }
@@ -107,4 +103,23 @@ fn bootstrap(parts: &Parts, edge: u16, ledger: u16, store: &Store) -> Value {
         None => cluster,
     };
     config::bootstrap(&[listener], &[cluster])
+}
+
+/// The sum of the plugin's counter `what` over its series that carry these labels.
+pub(super) fn counted(envoy: &Envoy, what: &str, labels: &[(&str, &str)]) -> TestResult<u64> {
+    let series = envoy.stats(&format!("^wasmcustom\\.holdfast_idempotency_{what};"))?;
+    let label =
+        |name: &str, (label, value): &(&str, &str)| name.split(';').any(|part| part == format!("{label}={value}"));
+    let wanted = series.iter().filter(|(name, _)| labels.iter().all(|pair| label(name, pair)));
+    Ok(wanted.map(|(_, value)| value).sum())
+}
+
+/// No module broke, and the process lives.
+pub(super) fn assert_no_trap(envoy: &Envoy) {
+    let log = envoy.log();
+    let broken = |line: &&str| line.contains("panicked") || line.contains("Uncaught");
+    let bad: Vec<&str> = log.lines().filter(broken).collect();
+    assert!(bad.is_empty() && envoy.is_running(), "{bad:#?}");
+    let reloads = envoy.stats("^wasm\\..*(reload|crash|fail)").expect("the proxy's own counters");
+    assert!(reloads.values().all(|count| *count == 0), "{reloads:?}");
 }

@@ -1,7 +1,7 @@
 //! Payments that are repeated: by clients that lost patience, by networks, by other proxies.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use integration::client::{Response, Running, Storm};
@@ -26,6 +26,8 @@ pub(crate) struct Answered {
     pub(crate) edge: u16,
     /// The answer, or why there is none.
     pub(crate) answer: Result<Response, String>,
+    /// How long the client waited for it.
+    pub(crate) took: Duration,
 }
 
 /// A load to be: keys, each sent so often at random times over random proxies. The same seed draws the same.
@@ -123,13 +125,19 @@ impl Load {
         let total = shots.len();
         let [due, each, seen] = [0; 3].map(|_| Arc::clone(&shots));
         let heard = Arc::clone(&answers);
+        let begun: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..total).map(|_| OnceLock::new()).collect());
+        let begins = Arc::clone(&begun);
         let storm = Storm::new(pay(0, ""))
             .total(total)
             .concurrency(self.concurrency)
             .due(move |n| due[n].at)
-            .each(move |n, _| pay(each[n].edge, &key(each[n].key)).timeout(each[n].patience))
+            .each(move |n, _| {
+                begins[n].get_or_init(Instant::now);
+                pay(each[n].edge, &key(each[n].key)).timeout(each[n].patience)
+            })
             .see(move |n, answer| {
-                let answered = Answered { key: key(seen[n].key), edge: seen[n].edge, answer: kept(answer) };
+                let took = begun[n].get().map_or(Duration::ZERO, Instant::elapsed);
+                let answered = Answered { key: key(seen[n].key), edge: seen[n].edge, answer: kept(answer), took };
                 heard.lock().unwrap_or_else(PoisonError::into_inner).push(answered);
             });
         Underway { running: storm.start(), answers, total }

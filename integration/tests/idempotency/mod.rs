@@ -7,6 +7,9 @@
 //! | the stores, each as the plugin's configuration names it | [`store`] |
 //! | payments, repeated at random times | [`load`] |
 //! | what must be true afterwards | [`judge`] |
+//! | one proxy with any route and filters before any service | [`edge`] |
+//! | a service that answers what a story wrote | [`scripted`] |
+//! | a storm during which something goes wrong | [`faulty`] |
 //!
 //! A story in its shortest form:
 //!
@@ -21,9 +24,12 @@
 
 #[path = "../budget/mod.rs"]
 mod budget;
+pub(crate) mod edge;
+pub(crate) mod faulty;
 pub(crate) mod gateway;
 pub(crate) mod judge;
 pub(crate) mod load;
+pub(crate) mod scripted;
 pub(crate) mod store;
 
 pub(crate) use gateway::Gateway;
@@ -49,13 +55,17 @@ pub(crate) const SECRETS: [(&str, &str); 2] = [
 
 /// A site to be: two proxies with the plugin before one service, which they may try four times; `memory` is one proxy's own.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a part that is there or not")]
 pub(crate) struct Plan {
     kind: Kind,
     nodes: usize,
     change: Value,
     filter: bool,
+    breaker: bool,
     budget: bool,
     wire: bool,
+    shown: bool,
+    vm_id: &'static str,
 }
 
 /// Proxies, the service behind them, and the store that they share.
@@ -82,7 +92,8 @@ pub(crate) fn two_gateways(kind: Kind) -> TestResult<Site> {
 impl Plan {
     pub(crate) fn new(kind: Kind) -> Self {
         let nodes = if kind == Kind::Memory { 1 } else { 2 };
-        Self { kind, nodes, change: json!({}), filter: true, budget: false, wire: false }
+        let [filter, breaker, budget, wire] = [true, false, false, false];
+        Self { kind, nodes, change: json!({}), filter, breaker, budget, wire, shown: true, vm_id: "idempotency" }
     }
 
     /// So many proxies.
@@ -103,6 +114,18 @@ impl Plan {
         Self { budget: true, ..self }
     }
 
+    /// With a circuit breaker in the listener, behind the plugin.
+    #[must_use]
+    pub(crate) fn with_breaker(self) -> Self {
+        Self { breaker: true, ..self }
+    }
+
+    /// All modules name the same VM, and so share what the proxy keeps for it; otherwise the plugin has one of its own.
+    #[must_use]
+    pub(crate) fn in_one_vm(self) -> Self {
+        Self { vm_id: "holdfast", ..self }
+    }
+
     /// With a wire to the store that can be cut ([`Store::wire`]).
     #[must_use]
     pub(crate) fn with_wire(self) -> Self {
@@ -113,6 +136,12 @@ impl Plan {
     #[must_use]
     pub(crate) fn without_plugin(self) -> Self {
         Self { filter: false, ..self }
+    }
+
+    /// The secrets are not in the plugin's entry: the proxy's own environment must have them.
+    #[must_use]
+    pub(crate) fn without_secrets(self) -> Self {
+        Self { shown: false, ..self }
     }
 
     /// Starts everything.
@@ -134,14 +163,16 @@ impl Plan {
         let secret = if self.kind == Kind::Memory { Value::Null } else { json!([{"env": SECRETS[0].0}]) };
         let basic = json!({"headers_stop_iteration": true, "store": store.settings(), "secret": secret});
         let settings = [basic, self.change.clone()].into_iter().fold(json!({}), config::patch);
-        let entry = module.name("idempotency").vm_id("idempotency").stop_iteration(true).config(&settings);
-        SECRETS.iter().fold(entry, |entry, (name, value)| entry.env(name, value))
+        let entry = module.name("idempotency").vm_id(self.vm_id).stop_iteration(true).config(&settings);
+        let shown = if self.shown { &SECRETS[..] } else { &[] };
+        shown.iter().fold(entry, |entry, (name, value)| entry.env(name, value))
     }
 
     fn parts(&self, store: &Store) -> TestResult<gateway::Parts> {
         let plugin = self.filter.then(|| self.plugin(store)?.dynamic()).transpose()?;
         let budget = if self.budget { Some(budget::plenty(json!({}))?) } else { None };
-        Ok(gateway::Parts { plugin, budget })
+        let breaker = self.breaker.then(|| Wasm::module("circuit_breaker").map(|breaker| breaker.name("breaker")));
+        Ok(gateway::Parts { plugin, breaker: breaker.transpose()?, budget })
     }
 }
 
@@ -160,8 +191,13 @@ impl Site {
 
     /// Pushes the plugin's configuration with another change to one proxy, under traffic.
     pub(crate) fn push(&self, gateway: usize, change: Value) -> TestResult {
+        self.push_module(gateway, Wasm::module("idempotency")?, change)
+    }
+
+    /// The same with another module, such as the one of the next version.
+    pub(crate) fn push_module(&self, gateway: usize, module: Wasm, change: Value) -> TestResult {
         let plan = self.plan.clone().with(change);
-        self.gateways[gateway].push(&plan.plugin(&self.store)?)
+        self.gateways[gateway].push(&plan.plugin_of(module, &self.store))
     }
 
     /// No request was lost to a broken filter, and no proxy has died.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 /// Threads of Webdis: as many as machines that run tests have processors.
 const WEBDIS_THREADS: u16 = 2;
+/// Bytes that a Redis may have which evicts.
+const EVICTING: u64 = 64 << 20;
 
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) enum Kind {
     Redis,
     /// It keeps what it acknowledged, whatever happens to its process.
     DurableRedis,
+    /// It forgets the least used keys when its memory is full.
+    EvictingRedis,
     RedisCluster,
     Memcached,
     Webdis,
@@ -113,6 +117,7 @@ impl Server {
             Kind::Memory => Self::Memory,
             Kind::Redis => Self::Redis(Redis::start()?),
             Kind::DurableRedis => Self::Redis(Redis::options().durable().start()?),
+            Kind::EvictingRedis => Self::Redis(Redis::options().evicting("allkeys-lru", EVICTING).start()?),
             Kind::RedisCluster => Self::Cluster(RedisCluster::start()?),
             Kind::Memcached => Self::Memcached(Memcached::start()?),
             Kind::Webdis => {

@@ -74,6 +74,8 @@ pub struct Remote<W> {
     watch: Watch,
     /// There was a request.
     used: Cell<bool>,
+    /// Which line is the first to get connections.
+    turn: Cell<usize>,
     pace: RefCell<Pace>,
     random: RefCell<SplitMix64>,
     opened: Counter,
@@ -138,6 +140,7 @@ impl<W: 'static> Remote<W> {
             errands: RefCell::default(),
             nodes: Nodes::new(if policy.cluster_mode { clusters.clone() } else { Vec::new() }),
             used: Cell::new(false),
+            turn: Cell::new(0),
             watch: Watch::new(clusters, policy.cluster_mode, policy.accept_eviction),
             pace: RefCell::new(Pace::new(policy.max_new_connections)),
             random: RefCell::new(SplitMix64::new(host.seed())),

@@ -11,11 +11,12 @@ use integration::Envoy;
 
 /// User and system time of all threads.
 pub(crate) fn time(envoy: &Envoy) -> Result<Duration> {
-    fine(envoy.pid()).map_or_else(|| envoy.cpu_time(), Ok)
+    of(envoy.pid()).map_or_else(|| envoy.cpu_time(), Ok)
 }
 
-/// Envoy's threads live as long as it does, so the sum over those that are there misses none.
-fn fine(pid: u32) -> Option<Duration> {
+/// The same for any process whose threads live as long as it does: the sum over those that are there misses none. `None` where the kernel
+/// doesn't show it.
+pub(crate) fn of(pid: u32) -> Option<Duration> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     threads.map(|thread| of_thread(&fs::read_to_string(thread.ok()?.path().join("sched")).ok()?)).sum()
 }

@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use crate::args::Args;
 use crate::stats::Estimate;
 use crate::table::{Row, Table};
-use crate::verdict::Verdict;
+use crate::verdict::{Bound, Verdict};
 
 /// Writes everything, each round's figures included. Times are in microseconds, sizes in bytes.
-pub(crate) fn write(file: &Path, args: &Args, tables: &[Option<&Table>], verdicts: &[Verdict]) -> Result<()> {
-    let tables: Vec<Value> = tables.iter().flatten().copied().map(table).collect();
+pub(crate) fn write(file: &Path, args: &Args, tables: &[Value], verdicts: &[Verdict]) -> Result<()> {
     let verdicts: Vec<Value> = verdicts.iter().map(verdict).collect();
     let version = std::env::var("HOLDFAST_ENVOY_VERSION").ok();
     let all = json!({"envoy": version, "requests_per_visit": args.requests, "tables": tables, "promises": verdicts});
     std::fs::write(file, format!("{all:#}\n")).with_context(|| format!("writing {}", file.display()))
 }
 
-fn table(table: &Table) -> Value {
+/// One setting.
+pub(crate) fn table(table: &Table) -> Value {
     let rows: Vec<Value> = table.rows.iter().map(row).collect();
     json!({"title": table.title, "rounds": table.rounds, "rows": rows})
 }
@@ -40,15 +40,19 @@ fn row(row: &Row) -> Value {
 
 fn verdict(verdict: &Verdict) -> Value {
     let measured = estimate(verdict.measured);
+    let (bound, value) = match verdict.bound {
+        Bound::AtMost(most) => ("at_most", most),
+        Bound::AtLeast(least) => ("at_least", least),
+    };
     json!({
+        bound: value,
         "promise": verdict.promise,
         "unit": verdict.unit,
-        "at_most": verdict.bound,
         "measured": measured,
         "kept": verdict.answer().as_str(),
     })
 }
 
-fn estimate(estimate: Estimate) -> Value {
+pub(crate) fn estimate(estimate: Estimate) -> Value {
     json!({"value": estimate.value, "low": estimate.low, "high": estimate.high})
 }

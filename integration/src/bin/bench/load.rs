@@ -34,16 +34,17 @@ impl Loader {
     /// Sends `requests` requests and waits for the answers, all of which must be 2xx.
     pub(crate) fn send(&self, stand: &Stand<'_>, requests: u32) -> Result<()> {
         let file = match stand.subject.paths {
-            Paths::One => &self.one,
+            Paths::One | Paths::OnePosted => &self.one,
             Paths::Thousand => &self.thousand,
         };
         let base = format!("http://127.0.0.1:{}", stand.port);
-        let output = Command::new("h2load")
-            .args(["--h1", "-t", "1", "-c", CONNECTIONS, "-N", INACTIVITY])
-            .args(["-n", &requests.to_string(), "-B", &base, "-i"])
-            .arg(file.path())
-            .output()
-            .context("running h2load")?;
+        let mut command = Command::new("h2load");
+        command.args(["--h1", "-t", "1", "-c", CONNECTIONS, "-N", INACTIVITY]);
+        if stand.subject.paths == Paths::OnePosted {
+            command.args(["-H", ":method: POST"]);
+        }
+        command.args(["-n", &requests.to_string(), "-B", &base, "-i"]).arg(file.path());
+        let output = command.output().context("running h2load")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let answered = succeeded(&text) == Some(requests);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -14,6 +14,7 @@
 mod args;
 mod bed;
 mod cpu;
+mod idempotency;
 mod json;
 mod load;
 mod measure;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use args::Args;
 use bed::Bed;
@@ -51,21 +53,36 @@ fn run() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let (began, loader) = (Instant::now(), Loader::find()?);
+    let Figures { tables, verdicts } =
+        if args.idempotency { idempotency::all(&args, &loader)? } else { filters(&args, &loader)? };
+    print!("{}", report::verdicts(&verdicts));
+    println!("\n{} s in all", began.elapsed().as_secs());
+    if let Some(file) = &args.json {
+        json::write(file, &args, &tables, &verdicts)?;
+    }
+    Ok(if args.check && verdicts.iter().any(Verdict::is_missed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What was measured, and what it says of the promises.
+#[derive(Debug, Default)]
+struct Figures {
+    /// For machines; people have seen them.
+    tables: Vec<Value>,
+    verdicts: Vec<Verdict>,
+}
+
+/// The plugins that decide by themselves.
+fn filters(args: &Args, loader: &Loader) -> Result<Figures> {
     let (service, port) = bed::service()?;
-    let direct = direct(&args, &loader, port)?;
+    let direct = direct(args, loader, port)?;
     print!("{}", report::table(&direct));
-    let proxied = if args.direct_only { None } else { Some(proxied(&args, &loader, port)?) };
+    let proxied = if args.direct_only { None } else { Some(proxied(args, loader, port)?) };
     if let Some(table) = &proxied {
         print!("{}", report::table(table));
     }
     drop(service);
-    let verdicts = verdict::all(&direct, proxied.as_ref());
-    print!("{}", report::verdicts(&verdicts));
-    println!("\n{} s in all", began.elapsed().as_secs());
-    if let Some(file) = &args.json {
-        json::write(file, &args, &[Some(&direct), proxied.as_ref()], &verdicts)?;
-    }
-    Ok(if args.check && verdicts.iter().any(Verdict::is_missed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let tables = [Some(&direct), proxied.as_ref()].into_iter().flatten().map(json::table).collect();
+    Ok(Figures { tables, verdicts: verdict::all(&direct, proxied.as_ref()) })
 }
 
 /// Envoy answers by itself.

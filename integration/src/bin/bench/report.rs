@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::stats::Estimate;
 use crate::table::{Row, Table};
-use crate::verdict::Verdict;
+use crate::verdict::{Bound, Verdict};
 
 const HEAD: [&str; 7] =
     ["configuration", "us/request", "added us (95 %)", "x no-op (95 %)", "RSS MB", "idle us/s", "module KB"];
@@ -19,7 +19,7 @@ pub(crate) fn table(table: &Table) -> String {
 /// The promises.
 pub(crate) fn verdicts(verdicts: &[Verdict]) -> String {
     let rows: Vec<[String; 4]> = verdicts.iter().map(promise).collect();
-    format!("\n{}", aligned(&["promise", "at most", "measured (95 %)", "kept"], &rows))
+    format!("\n{}", aligned(&["promise", "goal", "measured (95 %)", "kept"], &rows))
 }
 
 fn cells(row: &Row) -> [String; 7] {
@@ -39,11 +39,14 @@ fn cells(row: &Row) -> [String; 7] {
 fn promise(verdict: &Verdict) -> [String; 4] {
     let (digits, unit) = (if verdict.unit == "bytes" { 0 } else { 2 }, verdict.unit);
     let measured = interval(verdict.measured, digits);
-    let bound = verdict.bound;
-    [verdict.promise.into(), format!("{bound:.digits$} {unit}"), measured, verdict.answer().as_str().into()]
+    let goal = match verdict.bound {
+        Bound::AtMost(most) => format!("<= {most:.digits$} {unit}"),
+        Bound::AtLeast(least) => format!(">= {least:.digits$} {unit}"),
+    };
+    [verdict.promise.clone(), goal, measured, verdict.answer().as_str().into()]
 }
 
-fn interval(estimate: Estimate, digits: usize) -> String {
+pub(crate) fn interval(estimate: Estimate, digits: usize) -> String {
     let Estimate { value, low, high } = estimate;
     if low < high {
         format!("{value:.digits$} ({low:.digits$} to {high:.digits$})")
@@ -52,12 +55,12 @@ fn interval(estimate: Estimate, digits: usize) -> String {
     }
 }
 
-fn dash() -> String {
+pub(crate) fn dash() -> String {
     "-".into()
 }
 
 /// The first column to the left, the others to the right.
-fn aligned<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     let head = head.map(str::to_owned);
     for row in rows.iter().chain([&head]) {

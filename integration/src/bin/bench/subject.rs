@@ -37,6 +37,8 @@ pub(crate) enum Role {
     UpstreamNoop,
     /// The retry budget's upstream entry.
     BudgetUpstream,
+    /// Idempotency keys, for a request that isn't theirs.
+    NotOurs,
     /// Shown only.
     Other,
 }
@@ -46,6 +48,8 @@ pub(crate) enum Role {
 pub(crate) enum Paths {
     /// One.
     One,
+    /// The same by POST, without a body.
+    OnePosted,
     /// A thousand, in turn.
     Thousand,
 }
@@ -97,7 +101,8 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-fn noop() -> Result<Subject> {
+/// The floor of every proxy-wasm filter.
+pub(crate) fn noop() -> Result<Subject> {
     let module = Wasm::test_module("noop")?.vm_id("noop");
     Ok(Subject::wasm(Role::Noop, "no-op Wasm", &module, modules()?.join("test/noop.wasm")).visited(3))
 }
@@ -176,7 +181,8 @@ fn admission_control() -> Value {
 // === impl Subject ===
 
 impl Subject {
-    fn stock(role: Role, name: &str, filters: &[Value]) -> Self {
+    /// Filters that are Envoy's own, or none.
+    pub(crate) fn stock(role: Role, name: &str, filters: &[Value]) -> Self {
         Self {
             role,
             name: name.to_owned(),
@@ -189,7 +195,8 @@ impl Subject {
         }
     }
 
-    fn wasm(role: Role, name: &str, module: &Wasm, file: PathBuf) -> Self {
+    /// A module's filter, and the module's file.
+    pub(crate) fn wasm(role: Role, name: &str, module: &Wasm, file: PathBuf) -> Self {
         Self { module: Some(file), ..Self::stock(role, name, &[module.filter()]) }
     }
 
@@ -199,7 +206,8 @@ impl Subject {
             || self.name.contains(&args.only)
     }
 
-    fn visited(self, visits: u32) -> Self {
+    /// So often in each round.
+    pub(crate) fn visited(self, visits: u32) -> Self {
         Self { visits, ..self }
     }
 }

@@ -8,7 +8,7 @@ use crate::subject::{Role, Subject};
 /// The figures of one setting.
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     pub(crate) rounds: usize,
     pub(crate) rows: Vec<Row>,
 }
@@ -34,14 +34,14 @@ pub(crate) struct Row {
 
 impl Table {
     /// Works out a setting's figures.
-    pub(crate) fn new(title: &'static str, subjects: &[Subject], costs: &Rounds, solo: Vec<Solo>) -> Self {
+    pub(crate) fn new(title: &str, subjects: &[Subject], costs: &Rounds, solo: Vec<Solo>) -> Self {
         let of_role = |role: Role| subjects.iter().zip(costs).find(|(subject, _)| subject.role == role);
         let none = of_role(Role::None).map_or(&[][..], |(_, costs)| costs);
         let noop = of_role(Role::Noop).map_or_else(Vec::new, |(_, costs)| differences(costs, none));
         let mut solo = solo.into_iter();
         let row = |(subject, costs): (&Subject, &Vec<f64>)| Row::new(subject, costs, none, &noop, solo.next());
         let rows = subjects.iter().zip(costs).map(row).collect();
-        Self { title, rounds: none.len(), rows }
+        Self { title: title.to_owned(), rounds: none.len(), rows }
     }
 
     /// The row of a role that only one row has.

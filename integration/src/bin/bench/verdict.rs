@@ -16,10 +16,17 @@ const SIZE: f64 = 250.0 * 1024.0;
 /// A promise and what was measured.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    pub(crate) promise: &'static str,
+    pub(crate) promise: String,
     pub(crate) unit: &'static str,
-    pub(crate) bound: f64,
+    pub(crate) bound: Bound,
     pub(crate) measured: Estimate,
+}
+
+/// On which side of it a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 /// What the interval allows to say.
@@ -41,9 +48,9 @@ pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
 fn budget_downstream(table: &Table) -> Option<Verdict> {
     let measured = table.row(Role::BudgetDownstream)?.to_noop?;
     Some(Verdict {
-        promise: "retry budget downstream, times the no-op's addition",
+        promise: "retry budget downstream, times the no-op's addition".into(),
         unit: "x",
-        bound: TO_NOOP,
+        bound: Bound::AtMost(TO_NOOP),
         measured,
     })
 }
@@ -51,28 +58,43 @@ fn budget_downstream(table: &Table) -> Option<Verdict> {
 /// Compared with a no-op module in the same chain.
 fn budget_upstream(proxied: &Table) -> Option<Verdict> {
     let measured = ratio(&proxied.row(Role::BudgetUpstream)?.added, &proxied.row(Role::UpstreamNoop)?.added);
-    Some(Verdict { promise: "retry budget upstream, times the no-op's there", unit: "x", bound: TO_NOOP, measured })
+    Some(Verdict {
+        promise: "retry budget upstream, times the no-op's there".into(),
+        unit: "x",
+        bound: Bound::AtMost(TO_NOOP),
+        measured,
+    })
 }
 
 fn to_noop(table: &Table) -> Option<Verdict> {
     let measured = table.row(Role::Breaker)?.to_noop?;
-    Some(Verdict { promise: "closed breaker, times the no-op module's addition", unit: "x", bound: TO_NOOP, measured })
+    Some(Verdict {
+        promise: "closed breaker, times the no-op module's addition".into(),
+        unit: "x",
+        bound: Bound::AtMost(TO_NOOP),
+        measured,
+    })
 }
 
 /// What is left for the breaker itself: how far its own code and glue go beyond the calls that it can't do without.
 fn to_host_calls(table: &Table) -> Option<Verdict> {
     let measured = ratio(&table.row(Role::Breaker)?.added, &table.row(Role::HostCalls)?.added);
     Some(Verdict {
-        promise: "the same, times its bare host calls' addition",
+        promise: "the same, times its bare host calls' addition".into(),
         unit: "x",
-        bound: TO_HOST_CALLS,
+        bound: Bound::AtMost(TO_HOST_CALLS),
         measured,
     })
 }
 
 fn to_lua(table: &Table) -> Option<Verdict> {
     let measured = difference(&table.row(Role::Breaker)?.added, &table.row(Role::Lua)?.added);
-    Some(Verdict { promise: "closed breaker minus the Lua breaker", unit: "us", bound: 0.0, measured })
+    Some(Verdict {
+        promise: "closed breaker minus the Lua breaker".into(),
+        unit: "us",
+        bound: Bound::AtMost(0.0),
+        measured,
+    })
 }
 
 fn growth(table: &Table) -> Option<Verdict> {
@@ -80,7 +102,12 @@ fn growth(table: &Table) -> Option<Verdict> {
     let ticks = tick_cost(table, many) - tick_cost(table, one);
     let many: Vec<f64> = many.added.iter().map(|added| added + ticks).collect();
     let measured = ratio(&many, &one.added);
-    Some(Verdict { promise: "addition with 1,000 keys, times that with 1", unit: "x", bound: GROWTH, measured })
+    Some(Verdict {
+        promise: "addition with 1,000 keys, times that with 1".into(),
+        unit: "x",
+        bound: Bound::AtMost(GROWTH),
+        measured,
+    })
 }
 
 /// Timers run all the time, so the difference within a round doesn't show them: their cost per request of a busy worker.
@@ -95,7 +122,7 @@ fn size(table: &Table) -> Option<Verdict> {
     #[allow(clippy::cast_precision_loss)]
     let bytes = table.row(Role::Breaker)?.module_size? as f64;
     let measured = Estimate { value: bytes, low: bytes, high: bytes };
-    Some(Verdict { promise: "module", unit: "bytes", bound: SIZE, measured })
+    Some(Verdict { promise: "module".into(), unit: "bytes", bound: Bound::AtMost(SIZE), measured })
 }
 
 // === impl Verdict ===
@@ -103,10 +130,15 @@ fn size(table: &Table) -> Option<Verdict> {
 impl Verdict {
     /// Whether the promise is kept.
     pub(crate) fn answer(&self) -> Answer {
-        match self.measured {
-            Estimate { high, .. } if high <= self.bound => Answer::Kept,
-            Estimate { low, .. } if low > self.bound => Answer::Missed,
-            Estimate { value, .. } if value <= self.bound => Answer::ProbablyKept,
+        let Estimate { value, low, high } = self.measured;
+        let keeps = |figure: f64| match self.bound {
+            Bound::AtMost(most) => figure <= most,
+            Bound::AtLeast(least) => figure >= least,
+        };
+        match (keeps(low), keeps(value), keeps(high)) {
+            (true, _, true) => Answer::Kept,
+            (false, _, false) => Answer::Missed,
+            (_, true, _) => Answer::ProbablyKept,
             _ => Answer::ProbablyMissed,
         }
     }
@@ -138,7 +170,8 @@ mod tests {
     #[test]
     fn an_interval_across_the_bound_is_no_certainty() {
         let of = |low, value, high| {
-            Verdict { promise: "", unit: "", bound: 1.75, measured: Estimate { value, low, high } }.answer()
+            let (promise, measured) = (String::new(), Estimate { value, low, high });
+            Verdict { promise, unit: "", bound: Bound::AtMost(1.75), measured }.answer()
         };
         assert_eq!(of(1.0, 1.5, 1.7), Answer::Kept);
         assert_eq!(of(1.0, 1.7, 1.9), Answer::ProbablyKept);

@@ -36,7 +36,12 @@ impl<W: 'static> Remote<W> {
         let lines = self.lines.borrow().clone();
         let mut budget = most;
         // Pieces of long answers get the connections that the others leave.
-        let (long, short): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.target.long);
+        let (long, mut short): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.target.long);
+        // Where connections are scarce, the first ones would have them all.
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let first = turn.checked_rem(short.len()).unwrap_or(0);
+        short.rotate_left(first);
         for line in short.iter().chain(&long) {
             line.waiters.borrow_mut().expire(now);
             budget -= self.wake(host, line, budget, hear);
