@@ -51,7 +51,12 @@ impl Gate {
             End::Store => self.capture(host, request, heard.status, end),
             End::Release => {
                 self.count(host, request, "released_total", if heard.by_service { "status" } else { "not_sent" });
-                self.release(host, request)
+                // An answer of the service that goes on isn't held, as in `capture`; the proxy's own come in one piece.
+                if end || !heard.by_service {
+                    return self.release(host, request);
+                }
+                self.give_up(host, request);
+                Flow::Continue
             }
             End::Keep => {
                 self.keep(host, request, "no_answer");
@@ -76,7 +81,11 @@ impl Gate {
                 request.borrow_mut().phase = Phase::Holding;
                 if host.capabilities().pause_response_headers { Flow::Pause } else { Flow::Continue }
             }
-            (false, false) => self.store(host, request, None),
+            // Never paused: Envoy 1.36 loses the part that comes next after a resume within a body.
+            (false, false) => {
+                self.store_later(host, request, None);
+                Flow::Continue
+            }
         }
     }
 

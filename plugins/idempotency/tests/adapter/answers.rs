@@ -78,14 +78,16 @@ fn an_answer_may_end_in_trailers() {
 }
 
 #[test]
-fn trailers_that_come_while_it_is_stored_wait_with_it() {
+fn a_stream_and_its_trailers_pass_at_once() {
     let mut shop = Shop::redis(1, "");
     let mut call = shop.send(&post("k"));
     call.respond(&[(":status", "200"), ("content-type", "text/event-stream")], false);
+    assert!(!call.paused());
     call.body(b"data: 1\n\n", false).trailers(&[("x-sum", "1")]);
-    assert!(call.paused());
-    shop.settle(&call);
+    assert!(!call.paused());
     call.finish();
+    shop.turn();
+    assert!(shop.send(&post("k")).finish().reply.is_some_and(|reply| without_body(&reply)));
 }
 
 #[test]
