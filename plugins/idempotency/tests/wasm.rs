@@ -36,7 +36,7 @@ fn a_stores_answer_leads_to_one_run_a_replay_or_a_refusal() {
 
 #[wasm_bindgen_test]
 fn the_end_of_a_request_is_the_end_of_its_claim() {
-    let heard = |by_service, attempts, flags| Heard { by_service, attempts, flags, status: 429, refused_by_us: false };
+    let heard = |by_service, attempts, flags| Heard { by_service, attempts, flags, status: 429, ..Heard::default() };
     assert_eq!(end(&heard(true, 1, 0), true, false), End::Release);
     assert_eq!(end(&heard(true, 2, 0), true, false), End::Store);
     // Flags are 64-bit numbers: NC alone, and something beyond 32 bits.
@@ -80,7 +80,7 @@ fn numbers_are_written_as_ecmascript_writes_them() {
         (0x41b3_de43_5555_5555, "333333333.3333333"),
         (0xbecb_f647_612f_3696, "-0.0000033333333333333333"),
     ] {
-        let value = Value::from(f64::from_bits(bits));
+        let value = read(format!("{:?}", f64::from_bits(bits)).as_bytes()).unwrap();
         assert_eq!(String::from_utf8(canonical(&value)).unwrap(), expected);
     }
     assert!(read(b"9007199254740993").is_none() && read(b"{\"a\":1,\"a\":1}").is_none() && read(b"1e400").is_none());
