@@ -1,6 +1,6 @@
 //! How much longer a claimed request takes, one at a time.
 //!
-//! Twice, because half of it is how fast a sleeping processor wakes up, each time that one process waits for another:
+//! Twice, because much of it may be how fast a sleeping processor wakes up, each time that one process waits for another:
 //! - **now and then**: a request every 25 ms, so that everything sleeps in between. Two calls to the store each, below the cap on new connections.
 //! - **back to back**: each request after the answer to the one before. The cap is as high as it can be, or every other request would wait for it.
 //!
