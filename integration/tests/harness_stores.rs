@@ -83,8 +83,9 @@ fn a_memcached_and_a_webdis_come_back_where_they_were() -> TestResult {
     webdis.pause()?;
     let hasty = Call::post(webdis.port(), "/", b"PING").timeout(Duration::from_millis(200)).send();
     webdis.resume()?;
-    assert!(hasty.is_err() && ping().is_ok());
-    Ok(())
+    assert!(hasty.is_err());
+    // It may give the hasty one's answer to whoever comes next.
+    eventually("it answers again", SOON, || Ok::<_, anyhow::Error>(ping().is_ok()))
 }
 
 #[test]

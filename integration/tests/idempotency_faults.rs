@@ -105,6 +105,16 @@ fn webdis_is_killed_and_comes_back() -> TestResult {
     })
 }
 
+/// Webdis gives late answers to whoever has the descriptor by then.
+#[test]
+fn the_redis_behind_webdis_stops_and_goes_on() -> TestResult {
+    the_store_fails(Kind::Webdis, |site| {
+        site.store.redis()?.pause()?;
+        rest();
+        site.store.redis()?.resume()
+    })
+}
+
 // --- the wire to the store ---
 
 fn the_wire_fails(kind: Kind, fault: impl FnOnce(&integration::store::Relay)) -> TestResult {

@@ -3,6 +3,9 @@
 
 mod store;
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use idempotency::protocol::{Answer, Owner};
 use idempotency::store::redis::{Call, completed};
 use idempotency::store::{Failure, Names, webdis};
@@ -10,6 +13,8 @@ use integration::TestResult;
 use integration::store::{Redis, Webdis};
 use store::redis::{ask, once, reply, text};
 use store::{LONG, Op, Said, claim, completion, name};
+
+const SOON: Duration = Duration::from_secs(5);
 
 fn start() -> TestResult<(Redis, Webdis)> {
     let store = Redis::start()?;
@@ -74,14 +79,42 @@ fn what_redis_or_webdis_refuses_is_a_failure_that_says_why() -> TestResult {
     let why = reply(&webdis, &too_long, true, completed)?.map_err(refused);
     assert!(matches!(&why, Err(why) if why.contains("too long a time")), "{why:?}");
     // Nothing at all is not a command.
-    let nothing = integration::Call::post(webdis.port(), webdis::PATH, b"").send()?;
+    let nothing = integration::Call::post(webdis.port(), "/", b"").send()?;
     assert_eq!(nothing.status, 403);
 
     store.kill();
     let why = reply(&webdis, &complete, true, completed)?.map_err(refused);
     assert!(matches!(&why, Err(why) if why.contains("503")), "{why:?}");
     store.restart()?;
-    integration::eventually("Webdis has found Redis again", std::time::Duration::from_secs(5), || {
+    integration::eventually("Webdis has found Redis again", SOON, || {
         Ok::<_, anyhow::Error>(reply(&webdis, &complete, true, completed)? == Ok(false))
     })
+}
+
+/// Webdis before 0.1.20 answers whoever has the descriptor by then. Newer ones don't; the mark tells in any case.
+#[test]
+fn an_answer_shows_whose_it_is() -> TestResult {
+    let store = Redis::start()?;
+    // One thread: the next connection surely gets the descriptor of the one that was closed.
+    let webdis = Webdis::start(store.port(), 1)?;
+    let asked = |mark: u64, timeout| {
+        let call = integration::Call::post(webdis.port(), &webdis::path(mark), format!("ECHO/{mark}.raw").as_bytes());
+        call.fresh_connection().timeout(timeout)
+    };
+    integration::eventually("it has found Redis", SOON, || {
+        Ok::<_, anyhow::Error>(asked(1, SOON).send()?.status == 200)
+    })?;
+    store.pause()?;
+    assert!(asked(1, Duration::from_millis(200)).send().is_err(), "Redis was to stop");
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| asked(2, SOON).send());
+        std::thread::sleep(Duration::from_millis(200));
+        store.resume()?;
+        second.join().expect("the second client")
+    })?;
+    let shown = second.header(webdis::MARKED).context("no mark")?;
+    let owner =
+        [1, 2].into_iter().find(|mark| webdis::is_marked(shown.as_bytes(), *mark)).context("an unknown mark")?;
+    assert_eq!(second.text(), format!("$1\r\n{owner}\r\n"), "the mark is another one's");
+    Ok(())
 }

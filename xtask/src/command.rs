@@ -20,6 +20,8 @@ const POLL: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Lines of a failed step's output that are shown; the whole is in its log.
 const TAIL: usize = 80;
+/// And of each failed test.
+const TAIL_OF_A_TEST: usize = 30;
 
 /// What cargo and rustup set for the programs they start. Passed on, they would make one toolchain's cargo run
 /// another one's compiler, or override the flags in `.cargo/config.toml`.
@@ -161,7 +163,8 @@ impl Cmd {
             Ok(status) => anyhow!("{status}"),
             Err(error) => error,
         };
-        let shown = text::indent(&text::tail(output, TAIL));
+        let failed = text::failed_tests(output, TAIL_OF_A_TEST);
+        let shown = text::indent(&[text::tail(output, TAIL), failed].join("\n"));
         why.context(format!("{} failed\n{shown}\n  log: {}\n  command: {}", self.label, log.display(), self.line()))
     }
 

@@ -6,6 +6,25 @@ pub(crate) fn tail(text: &str, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
+/// What the failed tests among all the others said, by cargo's own marks: of each at most `lines` lines.
+pub(crate) fn failed_tests(output: &str, lines: usize) -> String {
+    let mut shown = Vec::new();
+    let mut left = 0;
+    for line in output.lines() {
+        match line {
+            _ if line.starts_with("---- ") && line.ends_with(" ----") => left = lines,
+            "failures:" => left = 0,
+            _ if line.starts_with("test result: ") => left = 0,
+            _ => {}
+        }
+        if left > 0 && !line.is_empty() {
+            left -= 1;
+            shown.push(line);
+        }
+    }
+    shown.join("\n")
+}
+
 /// The last line that isn't blank.
 pub(crate) fn last_line(text: &str) -> String {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
@@ -67,6 +86,13 @@ mod tests {
         let output = "test result: ok. 12 passed; 0 failed\nnoise\ntest result: ok. 3 passed; 0 failed; 1 ignored";
         assert_eq!(tests_passed(output), 15);
         assert_eq!(tests_passed("test result: FAILED. 1 passed; 1 failed"), 0);
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_found_in_long_outputs() {
+        let output = "running 2 tests\n\nfailures:\n\n---- a stdout ----\nwhy\nand\nmore\n\n---- b stdout ----\nno\n\n\nfailures:\n    a\n    b\n\ntest result: FAILED.";
+        assert_eq!(failed_tests(output, 2), "---- a stdout ----\nwhy\n---- b stdout ----\nno");
+        assert_eq!(failed_tests("test result: ok. 1 passed", 2), "");
     }
 
     #[test]

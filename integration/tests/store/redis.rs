@@ -41,9 +41,15 @@ impl Wire for Redis {
 
 impl Wire for Webdis {
     fn send(&self, call: &Call, in_full: bool) -> TestResult<Result<Vec<u8>, Failure>> {
-        let response = integration::Call::post(self.port(), webdis::PATH, &webdis::body(call, in_full)).send()?;
-        let whole = webdis::reply(response.status, &response.body).map(|_| ());
-        Ok(whole.map(|()| response.body))
+        let mark = 7;
+        let response =
+            integration::Call::post(self.port(), &webdis::path(mark), &webdis::body(call, in_full)).send()?;
+        if response.status != 200 {
+            return Ok(Err(Failure::Refused(format!("status {}", response.status))));
+        }
+        let shown = response.header(webdis::MARKED).context("no mark")?;
+        ensure!(webdis::is_marked(shown.as_bytes(), mark), "another mark: {shown}");
+        Ok(Ok(response.body))
     }
 }
 

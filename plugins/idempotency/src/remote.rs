@@ -36,7 +36,7 @@ use line::Line;
 use nodes::Nodes;
 use sdk_shim::dispatch;
 use sdk_shim::entry::Answer;
-use sdk_shim::host::{CalloutId, Host};
+use sdk_shim::host::{CalloutId, Host, Map};
 use sdk_shim::meter::{Counter, Meter};
 use sdk_shim::random::SplitMix64;
 use sdk_shim::time::Instant;
@@ -208,6 +208,8 @@ impl<W: 'static> Remote<W> {
         answer: Answer,
         jobs: &[Rc<Job<W>>],
     ) -> Vec<Result<Outcome, Failure>> {
+        let header = |name: &str| host.header(Map::CalloutHeaders, name);
+        let ours = answer.headers > 0 && jobs.iter().all(|job| self.language.is_answer(job.mark.get(), header));
         let answered = dispatch::read(host, &answer, MOST_ANSWER);
         let well = answered.as_ref().is_ok_and(|answered| answered.status == 200 && !answered.body.is_empty());
         line.ended(well, host.now(), self.draw());
@@ -216,6 +218,7 @@ impl<W: 'static> Remote<W> {
         }
         let trips = jobs.iter().map(|job| job.take_trip()).collect();
         match answered {
+            Ok(_) if well && !ours => jobs.iter().map(|_| Err(Failure::Unexpected)).collect(),
             Ok(answered) if well => {
                 let outcomes = self.language.read(&answered.body, trips);
                 outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Failure::Missing))).collect()

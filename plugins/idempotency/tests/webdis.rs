@@ -3,8 +3,8 @@
 use idempotency::protocol::{Claim, Fingerprint, Owner};
 use idempotency::store::redis::{CLAIM, Call};
 use idempotency::store::resp::{Reply, replies};
-use idempotency::store::webdis::{body, reply};
-use idempotency::store::{Failure, Name, Names};
+use idempotency::store::webdis::{body, is_marked, path};
+use idempotency::store::{Name, Names};
 use proptest::prelude::*;
 
 /// `cmd_select_format`, `cmd_run` and `decode_uri` of its `src/cmd.c`, for a POST.
@@ -96,13 +96,12 @@ fn a_script_fits_one_read_of_an_old_webdis() {
 }
 
 #[test]
-fn only_a_whole_reply_with_status_200_counts() {
-    assert_eq!(reply(200, b":1\r\n"), Ok(Reply::Integer(1)));
-    assert_eq!(reply(200, b":1\r"), Err(Failure::Missing));
-    assert_eq!(reply(200, b""), Err(Failure::Missing));
-    assert_eq!(reply(200, b":1\r\n:1\r\n"), Err(Failure::Surplus));
-    assert_eq!(reply(200, b"{\"EVALSHA\":1}"), Err(Failure::Malformed));
-    for status in [204, 304, 403, 413, 503] {
-        assert!(matches!(reply(status, b":1\r\n"), Err(Failure::Refused(why)) if why.contains(&status.to_string())));
+fn an_answer_shows_which_call_it_is_for() {
+    let shown = |mark: &str| format!("attachment; filename=\"{mark}\"").into_bytes();
+    assert_eq!(path(1), "/?filename=0000000000000001");
+    assert_eq!(path(u64::MAX), "/?filename=ffffffffffffffff");
+    assert!(is_marked(&shown("0000000000000001"), 1));
+    for other in [shown("0000000000000002"), shown(""), shown("1"), b"0000000000000001".to_vec(), Vec::new()] {
+        assert!(!is_marked(&other, 1), "{other:?}");
     }
 }

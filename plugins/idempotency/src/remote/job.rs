@@ -7,6 +7,7 @@ use crate::store::trip::{Language, Trip};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::host::{Callout, ContextId};
+use std::rc::Rc;
 
 /// By which the tunnel of a Redis Cluster is told which node to connect to.
 const NODE: &str = "x-redis-node";
@@ -29,6 +30,8 @@ pub struct Job<W> {
     pub(super) slot: Option<u16>,
     /// Where it was sent on to.
     pub(super) node: RefCell<Option<String>>,
+    /// What its last call was marked with.
+    pub(super) mark: Cell<u64>,
     trips: Cell<u16>,
 }
 
@@ -55,6 +58,7 @@ impl<W> Job<W> {
             cluster,
             slot,
             node: RefCell::new(None),
+            mark: Cell::new(0),
             trips: Cell::new(0),
         }
     }
@@ -106,16 +110,17 @@ impl<W> Job<W> {
 // === impl Target ===
 
 impl Target {
-    /// One call for these trips.
-    pub(super) fn callout<'a>(
-        &self,
-        language: Language,
-        trips: impl IntoIterator<Item = &'a Trip>,
-        timeout: Duration,
-    ) -> Callout {
+    /// One call for these jobs, marked with a number that no other call has.
+    pub(super) fn callout<W>(&self, language: Language, jobs: &[Rc<Job<W>>], mark: u64, timeout: Duration) -> Callout {
+        for job in jobs {
+            job.mark.set(mark);
+        }
+        let trips: Vec<_> = jobs.iter().map(|job| job.trip.borrow()).collect();
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut headers = vec![header(":method", "POST"), header(":path", "/"), header(":authority", "holdfast-store")];
+        let authority = header(":authority", "holdfast-store");
+        let mut headers = vec![header(":method", "POST"), header(":path", &language.path(mark)), authority];
         headers.extend(self.node.as_ref().map(|node| header(NODE, node)));
-        Callout { upstream: self.cluster.clone(), headers, body: language.write(trips), timeout }
+        let body = language.write(trips.iter().filter_map(|trip| trip.as_ref()));
+        Callout { upstream: self.cluster.clone(), headers, body, timeout }
     }
 }

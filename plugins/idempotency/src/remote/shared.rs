@@ -165,8 +165,7 @@ impl<W: 'static> Remote<W> {
             let mut jobs = Vec::new();
             let sent = dispatch::send(host, root, &line.waiters, now, most, |batch| {
                 jobs = batch.payloads().cloned().collect();
-                let trips: Vec<_> = jobs.iter().map(|job| job.trip.borrow()).collect();
-                line.target.callout(self.language, trips.iter().filter_map(|trip| trip.as_ref()), self.timeout)
+                line.target.callout(self.language, &jobs, self.draw(), self.timeout)
             });
             match sent {
                 Some(id) => {

@@ -121,6 +121,22 @@ impl Language {
         matches!(self, Self::Redis | Self::Memcached)
     }
 
+    /// The `:path` of a call. `mark` tells calls apart where answers may be mixed up.
+    pub fn path(self, mark: u64) -> String {
+        match self {
+            Self::Redis | Self::Memcached => "/".to_owned(),
+            Self::Webdis => webdis::path(mark),
+        }
+    }
+
+    /// Whether this is the answer to the call with this mark; `header` is asked for what the answer says.
+    pub fn is_answer(self, mark: u64, header: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
+        match self {
+            Self::Redis | Self::Memcached => true,
+            Self::Webdis => header(webdis::MARKED).is_some_and(|shown| webdis::is_marked(&shown, mark)),
+        }
+    }
+
     /// Bytes that each reply may take where so many share a call.
     fn room(self, trips: usize) -> usize {
         match self {

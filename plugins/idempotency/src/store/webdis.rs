@@ -15,13 +15,14 @@
 //! - What Redis refuses is status 200 with `-…`, `NOSCRIPT` too. 403: `acl` of `webdis.json` disables the command (`EVALSHA` there disables `EVAL`
 //!   as well); 413: beyond `http_max_request_size` (128 MiB); 503: no connection to Redis, or it broke, and the command may have been run.
 //! - It has no timeout of its own: a Redis that hangs holds the request until the proxy gives up. The command may still run then.
+//! - **An answer may be somebody else's.** Before 0.1.20 it goes to the descriptor that the request came on, also when its client has hung up and
+//!   the next one was given that number (`integration/tests/stores_webdis.rs` sees it happen). So each call is marked: Webdis shows `?filename=`
+//!   of a request in the answer's `content-disposition`, and an answer without its call's mark is none.
 
-use super::Failure;
 use super::redis::Call;
-use super::resp::{self, Reply};
 
-/// The path of every request.
-pub const PATH: &str = "/";
+/// The header of an answer that shows what its request was marked with.
+pub const MARKED: &str = "content-disposition";
 
 /// Asks for Redis' own protocol.
 const FORMAT: &[u8] = b".raw";
@@ -52,13 +53,12 @@ fn encode(part: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The reply in an answer with this status.
-///
-/// # Errors
-/// [`Failure::Refused`] by Webdis for any status but 200; else what [`resp::replies`] finds.
-pub fn reply(status: u16, body: &[u8]) -> Result<Reply<'_>, Failure> {
-    if status != 200 {
-        return Err(Failure::refused(format!("webdis: status {status}").as_bytes()));
-    }
-    resp::replies(body, 1).pop().unwrap_or(Err(Failure::Missing))
+/// The `:path` of a request that is marked with a number that no other one has.
+pub fn path(mark: u64) -> String {
+    format!("/?filename={mark:016x}")
+}
+
+/// Whether an answer whose [`MARKED`] says this is the answer to the request with this mark.
+pub fn is_marked(shown: &[u8], mark: u64) -> bool {
+    shown == format!("attachment; filename=\"{mark:016x}\"").as_bytes()
 }

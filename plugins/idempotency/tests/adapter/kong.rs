@@ -2,7 +2,7 @@
 //! answer.
 
 use crate::shop::Shop;
-use crate::stores::{FakeRedis, FakeWebdis};
+use crate::stores::{FakeRedis, FakeWebdis, Store as _};
 use crate::support::{
     Ask, Call, ORDER, Plugin, RECEIPT, ask, count, header, is, keyless, leave, metric, post, receipt, replayed, runs,
     state, worker,
@@ -261,6 +261,27 @@ fn a_webdis_that_says_nothing_or_no_is_a_store_failure() {
         assert_eq!(shop.store.0.ran("abandon"), 1);
         shop.is_quiet();
     }
+}
+
+/// Webdis before 0.1.20 answers whoever has the descriptor now.
+#[test]
+fn an_answer_to_somebody_elses_call_is_none() {
+    let mut shop = shop("");
+    let calls = ["k", "j"].map(|key| sized(key).send(shop.one()));
+    let pending = shop.one().host().pending_callouts();
+    let said: Vec<_> = pending.iter().map(|(_, asked)| (shop.store.headers(asked), shop.store.answer(asked))).collect();
+    for ((id, _), (headers, body)) in pending.iter().zip(said.into_iter().rev()) {
+        shop.one().answer(*id, headers, &body);
+    }
+    for call in calls {
+        is(call, 503, "store");
+    }
+    shop.turn();
+    assert_eq!((shop.store.0.ran("claim"), shop.store.0.ran("abandon")), (2, 2));
+    assert_eq!(state(&sized("k").send(shop.one()).also(&mut shop)), "claimed");
+    let failures = "holdfast_idempotency_store_failures_total;chain=downstream;instance=default;cause=unexpected";
+    assert_eq!(shop.proxy.metric(failures), 2);
+    shop.is_quiet();
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl<S: Store> Shop<S> {
         for plugin in &self.workers {
             for _ in 0..1_000 {
                 let Some((id, callout)) = plugin.host().pending_callouts().into_iter().next() else { break };
-                plugin.answer(id, &[(":status", "200")], &self.store.answer(&callout));
+                plugin.answer(id, self.store.headers(&callout), &self.store.answer(&callout));
             }
             assert!(plugin.host().pending_callouts().is_empty(), "it asks again and again");
         }

@@ -8,13 +8,17 @@ pub(crate) use webdis::FakeWebdis;
 
 use idempotency::protocol::{self, Answer, Claim, Fingerprint, Owner, Record, Stage, Write};
 use idempotency::store::redis::{ABANDON, CLAIM, COMPLETE, Script, cluster::slot_of, index, keeps, pieces, slots};
-use sdk_shim::fake::FakeProxy;
+use sdk_shim::fake::{FakeProxy, Headers};
 use sdk_shim::host::Callout;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a callout is answered with status 200.
+/// How a callout is answered.
 pub(crate) trait Store {
     fn answer(&mut self, callout: &Callout) -> Vec<u8>;
+
+    fn headers(&self, _: &Callout) -> Headers {
+        Headers::from(&[(":status", "200")])
+    }
 
     /// As metrics call it.
     fn label(&self) -> &'static str;
