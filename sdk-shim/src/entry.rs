@@ -43,7 +43,7 @@ pub trait Plugin<H: Host>: Sized + 'static {
     /// Reads the configuration. Every fault at once, or a plugin; nothing half-applied.
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults>;
 
-    /// How often `on_tick` should run in each VM; `None` for never.
+    /// How often `on_tick` should run in each VM at first; `None` for never. [`Host::tick_every`] changes it.
     fn tick_period(&self) -> Option<Duration> {
         None
     }

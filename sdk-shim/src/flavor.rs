@@ -34,6 +34,10 @@ pub struct Capabilities {
     pub steers_retries: bool,
     /// Request headers say whether a body follows.
     pub tells_end: bool,
+    /// Asked for one header, it tells an empty one from an absent one.
+    pub tells_empty: bool,
+    /// Ticks can be stopped, and begun again, at any time; otherwise their period is said once.
+    pub ticks_at_will: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
@@ -64,6 +68,8 @@ pub const ENVOY: Capabilities = Capabilities {
     reroute_by_header: true,
     steers_retries: true,
     tells_end: true,
+    tells_empty: true,
+    ticks_at_will: true,
     response_flags: true,
     tcp_tunnel: true,
     named_clusters: true,
@@ -87,6 +93,10 @@ pub const WASMX: Capabilities = Capabilities {
     reroute_by_header: false,
     steers_retries: false,
     tells_end: false,
+    // Not known.
+    tells_empty: false,
+    // A second period traps.
+    ticks_at_will: false,
     response_flags: false,
     tcp_tunnel: false,
     named_clusters: false,

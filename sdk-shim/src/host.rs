@@ -188,6 +188,10 @@ pub trait Host {
     /// Lets a paused half of the effective stream go on.
     fn resume(&self, direction: Direction);
 
+    /// How often the root ticks from now on, `None` for never. Only where [`Capabilities::ticks_at_will`]; in a tick they can only be stopped,
+    /// since the timer that has fired must not be replaced. 1 us.
+    fn tick_every(&self, period: Option<Duration>);
+
     /// The context that is being called back.
     fn context(&self) -> ContextId;
     /// Makes the next calls speak for another context; false where it is gone.

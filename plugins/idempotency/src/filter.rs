@@ -11,6 +11,14 @@ use sdk_shim::host::Host;
 #[derive(Debug)]
 pub struct Idempotency(Gate);
 
+impl Idempotency {
+    /// A callback's end: it may have left something for the ticks to do.
+    fn after<H: Host>(&self, host: &H, flow: Flow) -> Flow {
+        self.0.keep_ticking(host);
+        flow
+    }
+}
+
 impl<H: Host + 'static> Plugin<H> for Idempotency {
     type Call = Shared;
 
@@ -27,6 +35,7 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
 
     fn on_tick(&self, host: &H) {
         self.0.tick(host);
+        self.0.rest(host);
     }
 
     fn call(&self) -> Shared {
@@ -34,38 +43,41 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
     }
 
     fn on_request_headers(&self, call: &mut Shared, host: &H, end: bool) -> Flow {
-        self.0.begin(host, call, end)
+        self.after(host, self.0.begin(host, call, end))
     }
 
     fn on_request_body(&self, call: &mut Shared, host: &H, size: usize, end: bool) -> Flow {
-        self.0.body(host, call, size, end)
+        self.after(host, self.0.body(host, call, size, end))
     }
 
     fn on_request_trailers(&self, call: &mut Shared, host: &H) -> Flow {
-        self.0.request_trailers(host, call)
+        self.after(host, self.0.request_trailers(host, call))
     }
 
     fn on_response_headers(&self, call: &mut Shared, host: &H, end: bool) -> Flow {
-        self.0.answered(host, call, end)
+        self.after(host, self.0.answered(host, call, end))
     }
 
     fn on_response_body(&self, call: &mut Shared, host: &H, size: usize, end: bool) -> Flow {
-        self.0.answer_body(host, call, size, end)
+        self.after(host, self.0.answer_body(host, call, size, end))
     }
 
     fn on_response_trailers(&self, call: &mut Shared, host: &H) -> Flow {
-        self.0.answer_trailers(host, call)
+        self.after(host, self.0.answer_trailers(host, call))
     }
 
     fn on_answer(&self, call: &mut Shared, host: &H, answer: Answer) {
         self.0.own_answer(host, call, answer);
+        self.0.keep_ticking(host);
     }
 
     fn on_root_answer(&self, host: &H, answer: Answer) {
         self.0.root_answer(host, answer);
+        self.0.keep_ticking(host);
     }
 
     fn on_log(&self, call: &mut Shared, host: &H) {
         self.0.end(host, call);
+        self.0.keep_ticking(host);
     }
 }

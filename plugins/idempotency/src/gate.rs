@@ -28,6 +28,7 @@ use sdk_shim::common::asks_for_decisions;
 use sdk_shim::config::Faults;
 use sdk_shim::dispatch::MAX_WAKES_PER_CALLBACK;
 use sdk_shim::entry::{Answer, Flow};
+use sdk_shim::flavor::Capabilities;
 use sdk_shim::headers::Headers;
 use sdk_shim::host::{Body, ContextId, Host, Map};
 use sdk_shim::journal::Journal;
@@ -46,8 +47,10 @@ pub const MARK: &str = "x-holdfast-idempotency";
 /// Filter state for access logs and the other filters: what was decided.
 const STATE: &[&str] = &["holdfast.idempotency"];
 /// Between two ticks where the store is called: followers wait that long at most for the call that they share.
-const TICK_REMOTE: Duration = Duration::from_millis(5);
-/// The same where it is memory: only waiting requests need it.
+const TICK_REMOTE: Duration = Duration::from_millis(3);
+/// The same where ticks can't be stopped while there is nothing to do.
+const TICK_ALWAYS: Duration = Duration::from_millis(5);
+/// The same where the store is memory: only those need it that wait for another one's end.
 const TICK_MEMORY: Duration = Duration::from_millis(25);
 
 /// The entry of one configuration.
@@ -64,7 +67,13 @@ pub struct Gate {
     vm: u64,
     random: RefCell<SplitMix64>,
     sleepers: RefCell<Vec<Sleeper>>,
+    /// Nothing but its key decides whether a request is ours.
+    keyless_pass: bool,
     root: Cell<Option<ContextId>>,
+    /// Between two ticks while there is something to do.
+    period: Option<Duration>,
+    /// The root ticks. An idle proxy has better things to do.
+    ticks: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -103,22 +112,62 @@ impl Gate {
         let journal = Journal::new("idempotency", policy.common.chain.as_str(), &policy.common.instance);
         let (vm, random) = (host.seed(), RefCell::new(SplitMix64::new(host.seed())));
         let (sleepers, root) = (RefCell::default(), Cell::new(Some(host.context())));
-        Ok(Self { policy, secrets, store, keys, meter, journal, debug_token: token, vm, random, sleepers, root })
+        let period = tick_period(&policy, host.capabilities());
+        let needs_reading = policy.required || policy.derive.is_some() || policy.mirror.is_some() || token.is_some();
+        let keyless_pass = host.capabilities().tells_empty && !needs_reading;
+        Ok(Self {
+            policy,
+            secrets,
+            store,
+            keys,
+            meter,
+            journal,
+            debug_token: token,
+            vm,
+            random,
+            sleepers,
+            keyless_pass,
+            root,
+            period,
+            ticks: Cell::new(period.is_some()),
+        })
     }
 
-    /// How often [`Gate::tick`] should run.
-    pub fn tick_period(&self) -> Option<Duration> {
-        match &self.store {
-            _ if self.policy.common.mode == Mode::Disabled => None,
-            Store::Remote(_) => Some(TICK_REMOTE),
-            Store::Memory(_) if self.policy.wait.is_zero() => None,
-            Store::Memory(_) => Some(TICK_MEMORY),
+    /// How often [`Gate::tick`] should run while there is something to do.
+    pub const fn tick_period(&self) -> Option<Duration> {
+        self.period
+    }
+
+    /// After a tick: no more of them where nobody waits and nothing is under way.
+    pub fn rest<H: Host>(&self, host: &H) {
+        if self.ticks.get() && host.capabilities().ticks_at_will && self.is_idle() {
+            self.ticks.set(false);
+            host.tick_every(None);
         }
+    }
+
+    /// After any other callback: ticks, where there is something to do again.
+    pub fn keep_ticking<H: Host>(&self, host: &H) {
+        if !self.ticks.get() && !self.is_idle() {
+            self.ticks.set(true);
+            host.tick_every(self.period);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let remote = match &self.store {
+            Store::Memory(_) => true,
+            Store::Remote(remote) => remote.is_idle(),
+        };
+        remote && self.sleepers.borrow().is_empty()
     }
 
     /// A request's headers.
     pub fn begin<H: Host>(&self, host: &H, request: &Shared, end: bool) -> Flow {
         if self.policy.common.mode == Mode::Disabled {
+            return Flow::Continue;
+        }
+        if self.passes_unread(host) {
             return Flow::Continue;
         }
         let Some(method) = host.header(Map::RequestHeaders, ":method") else { return Flow::Continue };
@@ -147,6 +196,12 @@ impl Gate {
             Intake::Refuse(cause) => self.refuse_unclaimed(host, request, cause, &headers),
             Intake::Take(taken) => self.take(host, request, taken, method, headers, end),
         }
+    }
+
+    /// Most requests have no key and need none. They are asked for it, and for what only this filter may say, and nothing else.
+    fn passes_unread<H: Host>(&self, host: &H) -> bool {
+        let has = |name: &str| host.header(Map::RequestHeaders, name).is_some();
+        self.keyless_pass && !has(&self.policy.header) && !has(FENCE)
     }
 
     /// It is ours: its body is waited for, unless that may never end or doesn't come.
@@ -294,6 +349,16 @@ impl Gate {
 
     fn owner(&self) -> Owner {
         Owner(self.token())
+    }
+}
+
+fn tick_period(policy: &Policy, host: &Capabilities) -> Option<Duration> {
+    match &policy.store {
+        _ if policy.common.mode == Mode::Disabled => None,
+        policy::Store::Remote(_) if host.ticks_at_will => Some(TICK_REMOTE),
+        policy::Store::Remote(_) => Some(TICK_ALWAYS),
+        policy::Store::Memory { .. } if policy.wait.is_zero() => None,
+        policy::Store::Memory { .. } => Some(TICK_MEMORY),
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Remote<W> {
     watch: Watch,
     /// There was a request.
     used: Cell<bool>,
+    /// There is something to ask the stores about themselves.
+    curious: Cell<bool>,
     /// Which line is the first to get connections.
     turn: Cell<usize>,
     pace: RefCell<Pace>,
@@ -140,6 +142,7 @@ impl<W: 'static> Remote<W> {
             errands: RefCell::default(),
             nodes: Nodes::new(if policy.cluster_mode { clusters.clone() } else { Vec::new() }),
             used: Cell::new(false),
+            curious: Cell::new(false),
             turn: Cell::new(0),
             watch: Watch::new(clusters, policy.cluster_mode, policy.accept_eviction),
             pace: RefCell::new(Pace::new(policy.max_new_connections)),
@@ -162,16 +165,23 @@ impl<W: 'static> Remote<W> {
         self.language
     }
 
+    /// Whether [`Remote::work`] would find nothing to do, now and later.
+    pub fn is_idle(&self) -> bool {
+        let nobody_waits = || self.lines.borrow().iter().all(|line| line.waiters.borrow().is_empty());
+        !self.curious.get() && self.errands.borrow().is_empty() && nobody_waits()
+    }
+
     /// Asks for the current stream, which must pause if this gives `Ok`. A failure is told at once where the store is left alone.
     pub fn ask<H: Host>(&self, host: &H, job: Job<W>) -> Result<Asked, Failure> {
         let now = host.now();
         self.used.set(true);
+        self.curious.set(self.curious.get() || self.watch.is_due(now) || self.nodes.is_due(now));
         let line = self.line(&self.target(&job)).ok_or(Failure::Contended)?;
         let job = Rc::new(job);
         if line.is_left_alone(now) {
             return Err(Failure::LeftAlone);
         }
-        if self.watch.refuses(&job.cluster, now) {
+        if self.watch.refuses(&job.cluster) {
             return Err(Failure::Evicts);
         }
         if self.may_go_alone(host, &line, &job, now) {

@@ -35,7 +35,9 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         let before = host.enter(root, Phase::Configure, None);
         let plugin = P::configure(host, config.as_bytes());
         host.leave(before);
-        Ok(Self(Rc::new(Inner { host: host.clone(), plugin: plugin?, root, calls: RefCell::default() })))
+        let plugin = plugin?;
+        host.set_timer(root, plugin.tick_period());
+        Ok(Self(Rc::new(Inner { host: host.clone(), plugin, root, calls: RefCell::default() })))
     }
 
     /// The VM it runs in.
@@ -53,12 +55,12 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         self.0.root
     }
 
-    /// How often a proxy would tick it.
+    /// How often a proxy ticks it now.
     pub fn tick_period(&self) -> Option<Duration> {
-        self.0.plugin.tick_period()
+        self.host().0.state.borrow().timers.get(&self.0.root).copied()
     }
 
-    /// The timer fires once, if the plugin asked for one.
+    /// The timer fires once, if the plugin has one.
     pub fn tick(&self) {
         if self.tick_period().is_some() {
             self.in_root(Phase::Tick, None, Plugin::on_tick);
@@ -97,7 +99,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         answer: Option<Rc<CalloutAnswer>>,
         act: impl FnOnce(&P, &FakeHost) -> R,
     ) -> R {
-        let before = self.host().enter(self.0.root, phase, answer);
+        let before = self.host().of_root(self.0.root).enter(self.0.root, phase, answer);
         let result = act(&self.0.plugin, self.host());
         self.host().leave(before);
         result
@@ -112,7 +114,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         act: impl FnOnce(&P, &mut P::Call, &FakeHost) -> R,
     ) -> (R, Current) {
         let call = self.call_of(id);
-        let before = self.host().enter(id, phase, answer);
+        let before = self.host().of_root(self.0.root).enter(id, phase, answer);
         let result = act(&self.0.plugin, &mut call.borrow_mut(), self.host());
         (result, self.host().leave(before))
     }

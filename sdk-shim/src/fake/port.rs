@@ -13,6 +13,7 @@ use crate::host::{
 };
 use crate::time::Instant;
 use core::fmt::Display;
+use core::time::Duration;
 
 /// The host's own status for what went wrong inside it.
 const INTERNAL_FAILURE: HostError = HostError::Status(10);
@@ -237,6 +238,18 @@ impl Host for FakeHost {
         if self.let_go(effective, direction) {
             self.count_wake(effective);
         }
+    }
+
+    fn tick_every(&self, period: Option<Duration>) {
+        self.note("tick_every", format_args!("{period:?}"));
+        let (root, phase) = (self.0.state.borrow().root, self.0.state.borrow().current.phase);
+        if !self.capabilities().ticks_at_will {
+            self.trap(Trap::SecondPeriod);
+        }
+        if phase == Phase::Tick && period.is_some() {
+            self.trap(Trap::PeriodInTick);
+        }
+        self.set_timer(root, period);
     }
 
     fn context(&self) -> ContextId {

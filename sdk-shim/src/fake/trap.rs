@@ -33,6 +33,10 @@ pub enum Trap {
     PluginNameInConfigure,
     /// Shared data where none was set up.
     NoSharedMemory,
+    /// Another period for ticks than the first one.
+    SecondPeriod,
+    /// A period said by a tick, whose own timer it replaces.
+    PeriodInTick,
 }
 
 impl Trap {
@@ -59,6 +63,8 @@ impl Trap {
             Self::UnknownMetric => "WasmX metrics: unknown id: trap",
             Self::MetricName => "WasmX metrics: name too long (256 with the pw.<filter>. prefix): trap",
             Self::PluginNameInConfigure => "WasmX plugin_name in on_configure segfaulted",
+            Self::SecondPeriod => "WasmX set_tick_period: a second time: trap",
+            Self::PeriodInTick => "set_tick_period in a tick frees the timer that is firing; 0 only disables it",
             Self::NoSharedMemory => "WasmX no shm_kv configured: trap",
         }
     }

@@ -9,6 +9,7 @@ use super::trap::Trap;
 use crate::flavor::Flavor;
 use crate::host::{Callout, CalloutId, ContextId, Direction};
 use core::fmt;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -41,6 +42,10 @@ pub(super) struct Current {
 
 pub(super) struct State {
     pub(super) current: Current,
+    /// Whose callback it is: the plugin's own root.
+    pub(super) root: ContextId,
+    /// The roots that tick.
+    pub(super) timers: BTreeMap<ContextId, Duration>,
     pub(super) roots: BTreeSet<ContextId>,
     pub(super) streams: BTreeMap<ContextId, Stream>,
     pub(super) callouts: Vec<Sent>,
@@ -185,6 +190,20 @@ impl FakeHost {
         id
     }
 
+    /// Says whose callbacks follow.
+    pub(super) fn of_root(&self, root: ContextId) -> &Self {
+        self.0.state.borrow_mut().root = root;
+        self
+    }
+
+    pub(super) fn set_timer(&self, root: ContextId, period: Option<Duration>) {
+        let timers = &mut self.0.state.borrow_mut().timers;
+        match period {
+            Some(period) => timers.insert(root, period),
+            None => timers.remove(&root),
+        };
+    }
+
     /// Begins a callback; the answer ends it in [`Self::leave`].
     pub(super) fn enter(&self, context: ContextId, phase: Phase, answer: Option<Rc<CalloutAnswer>>) -> Current {
         let mut state = self.0.state.borrow_mut();
@@ -240,6 +259,8 @@ impl State {
             Current { context: nobody, effective: nobody, phase: Phase::Idle, answer: None, woken: 0, dispatched: 0 };
         Self {
             current,
+            root: nobody,
+            timers: BTreeMap::new(),
             roots: BTreeSet::new(),
             streams: BTreeMap::new(),
             callouts: Vec::new(),

@@ -60,7 +60,10 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
         LiveHost::detect();
         match P::configure(&LiveHost, &LiveHost::configuration()) {
             Ok(plugin) => {
-                plugin.tick_period().into_iter().for_each(LiveHost::set_tick_period);
+                // Even a period of zero is one that was said.
+                if let Some(period) = plugin.tick_period() {
+                    LiveHost.tick_every(Some(period));
+                }
                 self.plugin = Some(Rc::new(plugin));
                 true
             }

@@ -1,7 +1,7 @@
 //! The port, answered by the proxy.
 
 use super::raw;
-use crate::flavor::{Capabilities, ENVOY, Flavor, detect};
+use crate::flavor::{Capabilities, ENVOY, detect};
 use crate::host::{
     Body, Callout, CalloutId, ContextId, Direction, Expect, Host, HostError, Map, MetricId, MetricKind, Reply, Shared,
 };
@@ -36,10 +36,6 @@ impl LiveHost {
     /// The plugin's configuration, as it was written.
     pub(super) fn configuration() -> Vec<u8> {
         raw::get_buffer(7, usize::MAX).unwrap_or_default()
-    }
-
-    pub(super) fn set_tick_period(period: Duration) {
-        let _ = hostcalls::set_tick_period(period);
     }
 }
 
@@ -127,9 +123,7 @@ impl Host for LiveHost {
     }
 
     fn header(&self, map: Map, name: &str) -> Option<Vec<u8>> {
-        // Only Envoy is known to tell an empty header from an absent one.
-        let tells_empty = self.capabilities().flavor == Flavor::Envoy;
-        raw::get_header(map_code(map), name).filter(|value| tells_empty || !value.is_empty())
+        raw::get_header(map_code(map), name).filter(|value| self.capabilities().tells_empty || !value.is_empty())
     }
 
     fn headers(&self, map: Map) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -163,6 +157,10 @@ impl Host for LiveHost {
             Direction::Request => 0,
             Direction::Response => 1,
         });
+    }
+
+    fn tick_every(&self, period: Option<Duration>) {
+        let _ = hostcalls::set_tick_period(period.unwrap_or_default());
     }
 
     fn context(&self) -> ContextId {

@@ -27,6 +27,16 @@ struct Cluster {
     asked: Option<Instant>,
 }
 
+// === impl Cluster ===
+
+impl Cluster {
+    fn is_due(&self, now: Instant) -> bool {
+        // Where the clock stepped back, the last question lies ahead.
+        let rested = |asked: Instant| now.since(asked) >= PAUSE || asked > now;
+        self.wanted && self.asked.is_none_or(rested)
+    }
+}
+
 // === impl Nodes ===
 
 impl Nodes {
@@ -87,12 +97,15 @@ impl Nodes {
         });
     }
 
+    /// Whether one of them is to be asked for its map.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.0.borrow().iter().any(|known| known.is_due(now))
+    }
+
     /// The clusters that are to be asked for their map now.
     pub(super) fn due(&self, now: Instant) -> Vec<String> {
         let mut clusters = self.0.borrow_mut();
-        // Where the clock stepped back, the last question lies ahead.
-        let rested = |asked: Instant| now.since(asked) >= PAUSE || asked > now;
-        let due = clusters.iter_mut().filter(|known| known.wanted && known.asked.is_none_or(rested));
+        let due = clusters.iter_mut().filter(|known| known.is_due(now));
         due.map(|known| {
             known.asked = Some(now);
             known.name.clone()

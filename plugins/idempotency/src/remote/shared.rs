@@ -30,6 +30,7 @@ impl<W: 'static> Remote<W> {
     /// At most `most` are woken; `hear` is called with the waiter's stream in effect.
     pub fn work<H: Host>(&self, host: &H, root: ContextId, most: usize, hear: &mut Hear<'_, H, W>) {
         let now = host.now();
+        self.curious.set(false);
         self.look_after(host, root, now);
         self.look_around(host, root, now);
         self.release_errands(host, root, now);
@@ -55,10 +56,11 @@ impl<W: 'static> Remote<W> {
         if !self.used.get() {
             return;
         }
-        if self.language == Language::Memcached {
-            return self.metrics.may_evict.set(host, 1);
-        }
         for cluster in self.watch.due(now) {
+            if self.language == Language::Memcached {
+                self.metrics.may_evict.set(host, 1);
+                continue;
+            }
             // Each node of a Redis Cluster has a policy of its own.
             let nodes = self.nodes.all(&cluster);
             let somebody = nodes.is_empty().then_some(None);
@@ -125,12 +127,13 @@ impl<W: 'static> Remote<W> {
     fn take_in<H: Host>(&self, host: &H, job: &Job<W>, heard: &Heard) {
         match heard {
             Ok(Said::Keeps(keeps)) => {
-                self.watch.learnt(&job.cluster, *keeps, host.now());
-                self.metrics.may_evict.set(host, u64::from(self.watch.may_evict(host.now())));
+                self.watch.learnt(&job.cluster, *keeps);
+                self.metrics.may_evict.set(host, u64::from(self.watch.may_evict()));
             }
             Ok(Said::Slots(ranges)) => {
                 self.nodes.learnt(&job.cluster, ranges);
                 self.watch.ask_again(&job.cluster);
+                self.curious.set(true);
             }
             _ => {}
         }

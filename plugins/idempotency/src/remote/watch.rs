@@ -8,7 +8,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use sdk_shim::time::Instant;
 
-/// How often each is asked.
+/// How often each is asked while there are requests.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
 
 /// What is known of each store.
@@ -23,9 +23,22 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Store {
     cluster: String,
-    /// It was seen that it may, and is believed until then: of the nodes of a cluster any one may say so.
-    evicts: Option<Instant>,
+    /// It said that it may, since it was asked last, and before that. Of the nodes of a cluster any one may say so, and the others don't take it back.
+    evicts: [bool; 2],
     next: Option<Instant>,
+}
+
+// === impl Store ===
+
+impl Store {
+    fn is_due(&self, now: Instant) -> bool {
+        // Where the clock stepped back, the next time may be far away.
+        self.next.is_none_or(|next| next <= now || next.since(now) > EVERY)
+    }
+
+    fn may_evict(&self) -> bool {
+        self.evicts.contains(&true)
+    }
 }
 
 // === impl Watch ===
@@ -33,31 +46,35 @@ struct Store {
 impl Watch {
     /// Of these clusters.
     pub(super) fn new(clusters: Vec<String>, clustered: bool, accepted: bool) -> Self {
-        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicts: None, next: None });
+        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicts: [false; 2], next: None });
         Self { accepted, clustered, stores: RefCell::new(stores.collect()) }
+    }
+
+    /// Whether one of them is to be asked.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.stores.borrow().iter().any(|store| store.is_due(now))
     }
 
     /// Those that are to be asked now.
     pub(super) fn due(&self, now: Instant) -> Vec<String> {
         let mut stores = self.stores.borrow_mut();
-        // Where the clock stepped back, the next time may be far away.
-        let is_due = |store: &&mut Store| store.next.is_none_or(|next| next <= now || next.since(now) > EVERY);
-        let due = stores.iter_mut().filter(is_due);
+        let due = stores.iter_mut().filter(|store| store.is_due(now));
         due.map(|store| {
             store.next = Some(now.plus(EVERY));
+            store.evicts = [false, store.may_evict()];
             store.cluster.clone()
         })
         .collect()
     }
 
     /// A store said whether it keeps what it acknowledged.
-    pub(super) fn learnt(&self, cluster: &str, keeps: bool, now: Instant) {
+    pub(super) fn learnt(&self, cluster: &str, keeps: bool) {
         let mut stores = self.stores.borrow_mut();
         for store in stores.iter_mut().filter(|store| store.cluster == cluster) {
             if !keeps {
-                store.evicts = Some(now.plus(EVERY * 2));
+                store.evicts[0] = true;
             } else if !self.clustered {
-                store.evicts = None;
+                store.evicts = [false; 2];
             }
         }
     }
@@ -69,13 +86,13 @@ impl Watch {
     }
 
     /// Whether nothing may be claimed there.
-    pub(super) fn refuses(&self, cluster: &str, now: Instant) -> bool {
-        let evicts = |store: &Store| store.cluster == cluster && store.evicts.is_some_and(|until| now < until);
+    pub(super) fn refuses(&self, cluster: &str) -> bool {
+        let evicts = |store: &Store| store.cluster == cluster && store.may_evict();
         !self.accepted && self.stores.borrow().iter().any(evicts)
     }
 
     /// Whether one of them may evict.
-    pub(super) fn may_evict(&self, now: Instant) -> bool {
-        self.stores.borrow().iter().any(|store| store.evicts.is_some_and(|until| now < until))
+    pub(super) fn may_evict(&self) -> bool {
+        self.stores.borrow().iter().any(Store::may_evict)
     }
 }

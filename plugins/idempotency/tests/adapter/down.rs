@@ -229,7 +229,9 @@ fn a_redis_that_may_evict_is_refused_unless_that_is_accepted() {
     is(refused.send(&post("k")), 503, "store");
     assert_eq!((of_store(&refused.proxy, "redis", "store_may_evict"), refused.store.ran("claim")), (1, 0));
     refused.store.evicts = false;
-    refused.rest(Duration::from_secs(61));
+    refused.rest(Duration::from_secs(600));
+    is(refused.send(&post("k")), 503, "store");
+    refused.turn();
     assert_eq!(state(&refused.send(&post("k"))), "claimed", "somebody changed its configuration");
     let accepted = r#""store": {"kind": "redis", "cluster": "store", "accept_eviction": true},
         "secret": [{"env": "KEY"}], "headers_stop_iteration": true"#;

@@ -118,6 +118,9 @@ fn what_only_this_filter_may_say_is_taken_away_from_clients() {
         assert_eq!(call.request_header("x-holdfast-fence"), None);
         assert_eq!(call.request_header("x-holdfast-idempotency"), None);
     }
+    // Of a request without a key it is true.
+    let unprotected = keyless().with("x-holdfast-idempotency", "unprotected").send(&plugin);
+    assert_eq!(unprotected.request_header("x-holdfast-idempotency").as_deref(), Some("unprotected"));
     let elsewhere = memory(r#""paths": ["/other"]"#);
     assert_eq!(
         spoofed(keyless()).send(&elsewhere).request_header("x-holdfast-fence"),

@@ -2,7 +2,7 @@
 
 use crate::shop::{REDIS, Redis, Shop, TICK, of_store};
 use crate::stores::Store;
-use crate::support::{Call, SECOND, count, is, leave, post, receipt, replayed, state, worker};
+use crate::support::{Call, SECOND, is, leave, post, receipt, replayed, state, worker};
 use core::time::Duration;
 
 fn pending(shop: &Redis) -> usize {
@@ -161,7 +161,7 @@ fn a_forgotten_script_in_a_shared_call_is_sent_for_each() {
 fn no_more_connections_are_opened_than_allowed_over_all_workers() {
     let mut shop = Shop::of_redis(4, REDIS, "");
     let mut calls = Vec::new();
-    for n in 0..200 {
+    for n in 0..SECOND.as_millis() / TICK.as_millis() {
         shop.tick();
         for (w, plugin) in shop.workers.iter().enumerate() {
             calls.push(post(&format!("{n} {w}")).send(plugin));
@@ -194,12 +194,24 @@ fn one_connection_in_a_second_serves_everybody_who_waits_for_it() {
 }
 
 #[test]
-fn a_busy_store_costs_no_tick_more_than_a_look() {
-    let shop = Shop::wide(1, "");
-    shop.one().host().clear_calls();
-    shop.one().tick();
-    assert_eq!(count(shop.one(), "dispatch"), 0);
-    assert_eq!(shop.one().tick_period(), Some(TICK));
+fn ticks_come_as_long_as_somebody_waits_and_not_longer() {
+    let mut shop = Shop::wide(1, "");
+    let period = |shop: &Redis| shop.one().tick_period();
+    shop.turn();
+    assert_eq!(period(&shop), None, "nobody");
+    let calls: Vec<_> = (0..10).map(|n| post(&n.to_string()).send(shop.one())).collect();
+    assert_eq!(period(&shop), Some(TICK), "eight have calls of their own, two share one");
+    shop.turn();
+    assert!(calls.iter().all(Call::passed));
+    shop.turn();
+    assert_eq!(period(&shop), None, "all are answered");
+    for call in calls {
+        call.abort();
+    }
+    assert_eq!(period(&shop), Some(TICK), "their keys are given up");
+    shop.turn();
+    shop.turn();
+    assert_eq!((period(&shop), shop.store.ran("abandon") + shop.store.ran("index")), (None, 10));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) const MEMCACHED: &str = r#""store": {"kind": "memcached", "cluster": 
     "secret": [{"env": "KEY"}], "headers_stop_iteration": true"#;
 
 /// Between two ticks of a plugin whose store is called.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+pub(crate) const TICK: Duration = Duration::from_millis(3);
 
 /// A proxy with some workers, and the store behind it.
 pub(crate) struct Shop<S> {
