@@ -97,7 +97,9 @@ fn redis_protects_over_two_proxies_and_the_access_log_tells() -> TestResult {
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.rejected_by().is_some_and(|by| by.starts_with("idempotency;")), "{refused:?}");
     redis.restart()?;
+    // Each looks once a second whether the primary is there.
     eventually("it serves again", SOON, || site.pay(0, "\"order-4\"").map(|reply| reply.status == 201))?;
+    eventually("the other one too", SOON, || site.pay(1, "\"order-4\"").map(|reply| reply.status == 201))?;
     let again = site.pay(1, "\"order-1\"")?;
     assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")), "it kept what it knew");
     assert_eq!((site.ledger.executions("\"order-3\"").len(), site.ledger.repeated().len()), (0, 0));
