@@ -402,6 +402,33 @@ fn another_payload_does_not_take_a_key_of_which_nobody_knows() -> TestResult {
     Ok(())
 }
 
+/// A configuration that is replaced while the store is away still has to tell it of clients that left.
+#[test]
+fn a_push_during_an_outage_wedges_no_key() -> TestResult {
+    const KEYS: usize = 6;
+    let site = Plan::new(Kind::Redis).nodes(1).start()?;
+    let (edge, redis) = (site.edges()[0], site.store.redis()?);
+    assert_eq!(pay(edge, "before").send()?.status, 201);
+    redis.pause()?;
+    for n in 0..KEYS {
+        // Redis has the claim, and runs it when it goes on.
+        assert!(pay(edge, &format!("k-{n}")).timeout(50 * MS).fresh_connection().send().is_err(), "Redis was to stop");
+    }
+    site.push(0, json!({"required": true}))?;
+    eventually("the push is in effect", SOON, || {
+        anyhow::Ok(Call::post(edge, "/pay", b"{}").fresh_connection().send()?.status == 400)
+    })?;
+    sleep(500 * MS);
+    redis.resume()?;
+    for n in 0..KEYS {
+        let key = format!("k-{n}");
+        eventually("its key is free again", SOON, || anyhow::Ok(pay(edge, &key).send()?.status == 201))?;
+        assert_eq!(site.ledger.executions(&key).len(), 1);
+    }
+    site.assert_no_trap();
+    Ok(())
+}
+
 // --- requests ---
 
 #[test]

@@ -51,6 +51,12 @@ pub trait Plugin<H: Host>: Sized + 'static {
     /// Runs in every VM, each on its own timer.
     fn on_tick(&self, _host: &H) {}
 
+    /// This configuration was replaced, and none of its streams is left. False where it still has something to do: its ticks and its callouts'
+    /// answers go on until it calls [`Host::retire`]. Envoy only.
+    fn on_retire(&self, _host: &H) -> bool {
+        true
+    }
+
     /// A new request or attempt.
     fn call(&self) -> Self::Call;
 

@@ -38,6 +38,8 @@ pub struct Capabilities {
     pub tells_empty: bool,
     /// Ticks can be stopped, and begun again, at any time; otherwise their period is said once.
     pub ticks_at_will: bool,
+    /// A configuration that was replaced may finish what it has begun.
+    pub retires_late: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
@@ -70,6 +72,7 @@ pub const ENVOY: Capabilities = Capabilities {
     tells_end: true,
     tells_empty: true,
     ticks_at_will: true,
+    retires_late: true,
     response_flags: true,
     tcp_tunnel: true,
     named_clusters: true,
@@ -97,6 +100,8 @@ pub const WASMX: Capabilities = Capabilities {
     tells_empty: false,
     // A second period traps.
     ticks_at_will: false,
+    // Saying that all is done traps.
+    retires_late: false,
     response_flags: false,
     tcp_tunnel: false,
     named_clusters: false,

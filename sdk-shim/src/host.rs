@@ -192,6 +192,10 @@ pub trait Host {
     /// since the timer that has fired must not be replaced. 1 us.
     fn tick_every(&self, period: Option<Duration>);
 
+    /// A plugin that wished to finish something before it goes has finished it; in a callback of the root. See
+    /// [`crate::entry::Plugin::on_retire`].
+    fn retire(&self);
+
     /// The context that is being called back.
     fn context(&self) -> ContextId;
     /// Makes the next calls speak for another context; false where it is gone.

@@ -38,6 +38,10 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
         self.0.rest(host);
     }
 
+    fn on_retire(&self, host: &H) -> bool {
+        self.0.retire(host)
+    }
+
     fn call(&self) -> Shared {
         Shared::default()
     }

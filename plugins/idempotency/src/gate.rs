@@ -74,6 +74,8 @@ pub struct Gate {
     period: Option<Duration>,
     /// The root ticks. An idle proxy has better things to do.
     ticks: Cell<bool>,
+    /// It was replaced, and has something left to tell the store.
+    retiring: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -130,6 +132,7 @@ impl Gate {
             root,
             period,
             ticks: Cell::new(period.is_some()),
+            retiring: Cell::new(false),
         })
     }
 
@@ -143,7 +146,17 @@ impl Gate {
         if self.ticks.get() && host.capabilities().ticks_at_will && self.is_idle() {
             self.ticks.set(false);
             host.tick_every(None);
+            if self.retiring.get() {
+                host.retire();
+            }
         }
+    }
+
+    /// The configuration was replaced: whether nothing is left that the store must be told.
+    pub fn retire<H: Host>(&self, host: &H) -> bool {
+        self.keep_ticking(host);
+        self.retiring.set(!self.is_idle());
+        !self.retiring.get()
     }
 
     /// After any other callback: ticks, where there is something to do again.

@@ -9,7 +9,7 @@ use super::vm::{Current, Deferred, FakeHost};
 use crate::config::Faults;
 use crate::entry::{Flow, Plugin};
 use crate::flavor::Flavor;
-use crate::host::{ContextId, Direction, Reply};
+use crate::host::{ContextId, Direction, Host as _, Reply};
 use core::fmt;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -66,6 +66,19 @@ impl<P: Plugin<FakeHost>> Worker<P> {
             self.in_root(Phase::Tick, None, Plugin::on_tick);
             self.settle();
         }
+    }
+
+    /// The configuration was replaced, and the last of its streams is over. It goes at once, or once it has finished what it had begun.
+    pub fn retire(&self) {
+        let may_go = self.in_root(Phase::Idle, None, Plugin::on_retire);
+        if may_go || !self.host().capabilities().retires_late {
+            self.host().forget_root(self.0.root);
+        }
+    }
+
+    /// Whether it is gone.
+    pub fn is_gone(&self) -> bool {
+        !self.host().0.state.borrow().roots.contains(&self.0.root)
     }
 
     /// Paused streams that nothing under way can wake; see [`FakeHost::hung`].

@@ -252,6 +252,15 @@ impl Host for FakeHost {
         self.set_timer(root, period);
     }
 
+    fn retire(&self) {
+        self.note("retire", "");
+        if !self.capabilities().retires_late {
+            self.trap(Trap::Retired);
+        }
+        let root = self.0.state.borrow().root;
+        self.forget_root(root);
+    }
+
     fn context(&self) -> ContextId {
         self.0.state.borrow().current.context
     }

@@ -35,6 +35,8 @@ pub enum Trap {
     NoSharedMemory,
     /// Another period for ticks than the first one.
     SecondPeriod,
+    /// A configuration that says that it has finished.
+    Retired,
     /// A period said by a tick, whose own timer it replaces.
     PeriodInTick,
 }
@@ -64,6 +66,7 @@ impl Trap {
             Self::MetricName => "WasmX metrics: name too long (256 with the pw.<filter>. prefix): trap",
             Self::PluginNameInConfigure => "WasmX plugin_name in on_configure segfaulted",
             Self::SecondPeriod => "WasmX set_tick_period: a second time: trap",
+            Self::Retired => "WasmX proxy_done: trap",
             Self::PeriodInTick => "set_tick_period in a tick frees the timer that is firing; 0 only disables it",
             Self::NoSharedMemory => "WasmX no shm_kv configured: trap",
         }

@@ -204,6 +204,12 @@ impl FakeHost {
         };
     }
 
+    /// A root is gone: no timer, and nobody hears its callouts.
+    pub(super) fn forget_root(&self, root: ContextId) {
+        self.set_timer(root, None);
+        self.0.state.borrow_mut().roots.remove(&root);
+    }
+
     /// Begins a callback; the answer ends it in [`Self::leave`].
     pub(super) fn enter(&self, context: ContextId, phase: Phase, answer: Option<Rc<CalloutAnswer>>) -> Current {
         let mut state = self.0.state.borrow_mut();

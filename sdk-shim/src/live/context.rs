@@ -44,6 +44,13 @@ fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
 impl<P: Plugin<LiveHost>> Context for Root<P> {
     unused_of_context!();
 
+    fn on_done(&mut self) -> bool {
+        LiveHost::enter(self.id);
+        // One host dies of what would follow.
+        let may_stay = LiveHost.capabilities().retires_late;
+        self.plugin.as_ref().is_none_or(|plugin| plugin.on_retire(&LiveHost) || !may_stay)
+    }
+
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {

@@ -163,6 +163,10 @@ impl Host for LiveHost {
         let _ = hostcalls::set_tick_period(period.unwrap_or_default());
     }
 
+    fn retire(&self) {
+        raw::retire();
+    }
+
     fn context(&self) -> ContextId {
         ContextId(CONTEXT.get())
     }

@@ -48,6 +48,7 @@ unsafe extern "C" {
         value_size: *mut usize,
     ) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_done() -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     #[allow(clippy::too_many_arguments)]
     fn proxy_send_local_response(
@@ -198,6 +199,11 @@ pub(super) fn set_header(map: u32, name: &str, value: &[u8]) {
 pub(super) fn remove_header(map: u32, name: &str) {
     // SAFETY: pointers and sizes come from live values.
     unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) };
+}
+
+pub(super) fn retire() {
+    // SAFETY: nothing is passed.
+    unsafe { proxy_done() };
 }
 
 pub(super) fn get_buffer(buffer: u32, max: usize) -> Option<Vec<u8>> {

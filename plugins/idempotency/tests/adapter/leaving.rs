@@ -208,3 +208,25 @@ fn whoever_waits_when_a_new_configuration_comes_is_answered_by_the_old_one() {
     assert!(calls.iter().all(|call| state(call) == "claimed"));
     leave(calls);
 }
+
+/// A push: the former configuration goes when the store knows all that it had to tell.
+#[test]
+fn a_configuration_that_is_replaced_tells_the_store_what_it_has_to_before_it_goes() {
+    let mut shop = Shop::redis(1, "").warm();
+    let idle = shop.one().clone();
+    let lost = post("k").send(&idle);
+    let (_, claim) = shop.one().host().pending_callouts().pop().unwrap();
+    shop.store.answer(&claim);
+    lost.abort();
+    idle.retire();
+    shop.wait(SECOND);
+    shop.silence();
+    assert!(!idle.is_gone(), "the store doesn't answer");
+    shop.rest(SECOND);
+    assert!(idle.is_gone());
+    assert_eq!((shop.store.ran("abandon"), shop.store.ran("index")), (1, 0));
+
+    let idle = Shop::redis(1, "").warm();
+    idle.one().retire();
+    assert!(idle.one().is_gone(), "with nothing to tell it goes at once");
+}
