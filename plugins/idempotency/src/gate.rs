@@ -143,7 +143,7 @@ impl Gate {
 
     /// After a tick: no more of them where nobody waits and nothing is under way.
     pub fn rest<H: Host>(&self, host: &H) {
-        if self.ticks.get() && host.capabilities().ticks_at_will && self.is_idle() {
+        if self.ticks.get() && host.capabilities().ticks_at_will && self.rests() {
             self.ticks.set(false);
             host.tick_every(None);
             if self.retiring.get() {
@@ -155,22 +155,27 @@ impl Gate {
     /// The configuration was replaced: whether nothing is left that the store must be told.
     pub fn retire<H: Host>(&self, host: &H) -> bool {
         self.keep_ticking(host);
-        self.retiring.set(!self.is_idle());
+        self.retiring.set(!self.rests());
         !self.retiring.get()
     }
 
     /// After any other callback: ticks, where there is something to do again.
     pub fn keep_ticking<H: Host>(&self, host: &H) {
-        if !self.ticks.get() && !self.is_idle() {
+        if !self.ticks.get() && self.is_stirred() {
             self.ticks.set(true);
             host.tick_every(self.period);
         }
     }
 
-    fn is_idle(&self) -> bool {
+    /// Asked after each callback, so it only looks at what was noted.
+    fn is_stirred(&self) -> bool {
+        matches!(&self.store, Store::Remote(remote) if remote.is_stirred()) || !self.sleepers.borrow().is_empty()
+    }
+
+    fn rests(&self) -> bool {
         let remote = match &self.store {
             Store::Memory(_) => true,
-            Store::Remote(remote) => remote.is_idle(),
+            Store::Remote(remote) => remote.rests(),
         };
         remote && self.sleepers.borrow().is_empty()
     }

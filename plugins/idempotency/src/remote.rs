@@ -76,6 +76,8 @@ pub struct Remote<W> {
     used: Cell<bool>,
     /// There is something to ask the stores about themselves.
     curious: Cell<bool>,
+    /// Something was left for [`Remote::work`] since it last found nothing.
+    stirred: Cell<bool>,
     /// Which line is the first to get connections.
     turn: Cell<usize>,
     pace: RefCell<Pace>,
@@ -143,6 +145,7 @@ impl<W: 'static> Remote<W> {
             nodes: Nodes::new(if policy.cluster_mode { clusters.clone() } else { Vec::new() }),
             used: Cell::new(false),
             curious: Cell::new(false),
+            stirred: Cell::new(false),
             turn: Cell::new(0),
             watch: Watch::new(clusters, policy.cluster_mode, policy.accept_eviction),
             pace: RefCell::new(Pace::new(policy.max_new_connections)),
@@ -165,17 +168,27 @@ impl<W: 'static> Remote<W> {
         self.language
     }
 
+    /// Whether there may be something for [`Remote::work`] to do.
+    pub const fn is_stirred(&self) -> bool {
+        self.stirred.get()
+    }
+
     /// Whether [`Remote::work`] would find nothing to do, now and later.
-    pub fn is_idle(&self) -> bool {
+    pub fn rests(&self) -> bool {
         let nobody_waits = || self.lines.borrow().iter().all(|line| line.waiters.borrow().is_empty());
-        !self.curious.get() && self.errands.borrow().is_empty() && nobody_waits()
+        let rests = !self.curious.get() && self.errands.borrow().is_empty() && nobody_waits();
+        self.stirred.set(!rests);
+        rests
     }
 
     /// Asks for the current stream, which must pause if this gives `Ok`. A failure is told at once where the store is left alone.
     pub fn ask<H: Host>(&self, host: &H, job: Job<W>) -> Result<Asked, Failure> {
         let now = host.now();
         self.used.set(true);
-        self.curious.set(self.curious.get() || self.watch.is_due(now) || self.nodes.is_due(now));
+        if self.watch.is_due(now) || self.nodes.is_due(now) {
+            self.curious.set(true);
+            self.stirred.set(true);
+        }
         let line = self.line(&self.target(&job)).ok_or(Failure::Contended)?;
         let job = Rc::new(job);
         if line.is_left_alone(now) {
@@ -199,11 +212,13 @@ impl<W: 'static> Remote<W> {
     }
 
     fn enqueue(&self, line: &Line<W>, job: Rc<Job<W>>, now: Instant) {
+        self.stirred.set(true);
         line.waiters.borrow_mut().enqueue(now, job.context.get(), now.plus(self.timeout * 2), job);
     }
 
     /// An errand: repeated until acknowledged, at most until `give_up`. It goes with the next tick.
     pub fn send_errand<H: Host>(&self, host: &H, job: Job<W>, give_up: Instant) {
+        self.stirred.set(true);
         // What is under way is the difference of two counters: a gauge would show what the last VM has.
         let taken = self.errands.borrow_mut().push(Rc::new(job), host.now(), give_up);
         let counter = if taken { self.metrics.errands } else { self.metrics.dropped };
