@@ -15,7 +15,7 @@ use idempotency::load::pay;
 use idempotency::scripted::Scripted;
 use idempotency::{Kind, Plan, SECRETS, SOON, Store};
 use integration::ledger::{Delay, Trouble};
-use integration::{Call, Envoy, Ledger, Response, TestResult, Upstream, config, eventually};
+use integration::{Call, Envoy, Ledger, Response, Storm, TestResult, Upstream, config, eventually};
 use serde_json::{Value, json};
 
 const MS: Duration = Duration::from_millis(1);
@@ -429,7 +429,103 @@ fn a_push_during_an_outage_wedges_no_key() -> TestResult {
     Ok(())
 }
 
+// --- long answers, many errands ---
+
+fn is_whole(again: &Response, bytes: usize) -> bool {
+    again.header("idempotency-replayed") == Some("true") && again.body.len() > bytes
+}
+
+#[test]
+fn long_answers_of_many_at_once_are_all_remembered() -> TestResult {
+    const BYTES: usize = 200_000;
+    const MANY: usize = 256;
+    let site = Plan::new(Kind::Redis).nodes(1).start()?;
+    let port = site.edges()[0];
+    site.ledger.pad_answers(BYTES);
+    // The service answers them together.
+    site.ledger.delay(Delay::Between(300 * MS, 310 * MS));
+    let key = |n: usize| format!("\"l{n}\"");
+    let storm = Storm::new(pay(port, "")).concurrency(MANY).total(MANY).each(move |n, _| pay(port, &key(n)));
+    assert_eq!(storm.run(4 * SOON)?.status(201), MANY);
+    site.ledger.delay(Delay::None);
+    for n in 0..MANY {
+        // What could not be stored in time is stored later.
+        eventually("the answer is stored", 2 * SOON, || anyhow::Ok(is_whole(&pay(port, &key(n)).send()?, BYTES)))?;
+    }
+    assert_eq!(site.ledger.total(), MANY);
+    site.assert_no_trap();
+    Ok(())
+}
+
+/// The memory of a VM ends at 1 GiB; who waits in one that died waits for ever.
+#[test]
+fn more_answers_than_a_vm_has_memory_for_break_nothing() -> TestResult {
+    const BYTES: usize = 2_000_000;
+    const MANY: usize = 300;
+    let (ledger, store) = (Ledger::start()?, Store::start(Kind::Redis, false)?);
+    let settings = json!({"max_body": 2 << 20, "lease": "120s", "store": {"timeout": "2s"}});
+    let plugin = Plan::new(Kind::Redis).with(settings).plugin(&store)?;
+    let room = json!({"per_connection_buffer_limit_bytes": 64 << 20});
+    let patient = config::with_timeout(config::route("pay", "service"), 4 * SOON);
+    let listener = config::listener("edge", &[plugin.filter()], &[patient]);
+    let service = config::without_limits(config::cluster("service", &[ledger.port()]));
+    let bootstrap = config::bootstrap(&[config::patch(listener, room.clone())], &[config::patch(service, room)]);
+    let envoy = Envoy::options().concurrency(1).start(&store.tunnel(bootstrap))?;
+    let port = envoy.port("edge")?;
+    ledger.pad_answers(BYTES);
+    ledger.delay(Delay::Between(500 * MS, 510 * MS));
+    let key = |n: usize| format!("\"l{n}\"");
+    let all = Storm::new(pay(port, "")).concurrency(MANY).total(MANY);
+    let tally = all.each(move |n, _| pay(port, &key(n)).timeout(4 * SOON)).run(5 * SOON)?;
+    assert_eq!(tally.status(201), MANY, "{:?} {:?}", tally.by_status(), tally.errors());
+    assert_eq!(ledger.total(), MANY);
+    assert!(!envoy.log().contains("Function: proxy_on"), "a VM died");
+    Ok(())
+}
+
+/// Its lines for the index wait for room, and are only help.
+#[test]
+fn a_client_that_repeats_an_uncertain_key_pushes_out_no_errand_that_matters() -> TestResult {
+    const MORE_THAN_ALL_ERRANDS: usize = 5_000;
+    let site = Plan::new(Kind::Redis).nodes(1).with(json!({"lease": "1s"})).start()?;
+    let (port, redis) = (site.edges()[0], site.store.redis()?);
+    site.ledger.trouble(Trouble::Hang, 100);
+    assert_eq!(pay(port, "u").send()?.status, 504);
+    site.ledger.trouble(Trouble::None, 0);
+    eventually("nobody knows", SOON, || {
+        anyhow::Ok(pay(port, "u").send()?.rejected_by() == Some("idempotency; cause=uncertain"))
+    })?;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"])?;
+    let storm = Storm::new(pay(port, "u")).concurrency(32).total(MORE_THAN_ALL_ERRANDS).run(4 * SOON)?;
+    assert_eq!(storm.status(409), MORE_THAN_ALL_ERRANDS, "{:?}", storm.by_status());
+    assert_eq!(site.gateways[0].counted("store_errands_dropped_total", &[])?, 0);
+    Ok(())
+}
+
 // --- requests ---
+
+/// Where Envoy leaves the word to the service, which sees nothing before we have the body.
+#[test]
+fn who_waits_to_be_asked_for_a_body_is_told_to_send_it() -> TestResult {
+    for (leaves_it, first_word) in [(false, "HTTP/1.1 100 Continue"), (true, "HTTP/1.1 417 Expectation Failed")] {
+        let ledger = Ledger::start()?;
+        let mut way = way(Kind::Memory, json!({}));
+        let change = move |listener: &mut Value| {
+            listener["filter_chains"][0]["filters"][0]["typed_config"]["proxy_100_continue"] = json!(leaves_it);
+        };
+        way.listener = &change;
+        let edge = way.start(ledger.port())?;
+        let mut client = TcpStream::connect(("127.0.0.1", edge.port))?;
+        client.set_read_timeout(Some(SOON))?;
+        client.write_all(b"POST /pay HTTP/1.1\r\nhost: x\r\nidempotency-key: \"k\"\r\n")?;
+        client.write_all(b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")?;
+        let mut said = [0; 1024];
+        let length = client.read(&mut said)?;
+        let said = String::from_utf8_lossy(&said[..length]).into_owned();
+        assert_eq!(said.lines().next(), Some(first_word), "{said}");
+    }
+    Ok(())
+}
 
 #[test]
 fn a_client_can_not_make_up_a_fence() -> TestResult {

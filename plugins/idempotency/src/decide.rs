@@ -34,6 +34,8 @@ pub enum Cause {
     Tenant,
     /// No store is configured for this request's home.
     Home,
+    /// The client waits for a word before it sends its body, which this host would not say.
+    Expect,
     /// The body is longer than `max_body`.
     TooLarge,
     /// The first request with this key is under way.
@@ -118,6 +120,7 @@ impl Cause {
             },
             Self::Tenant => "tenant",
             Self::Home => "home",
+            Self::Expect => "expect",
             Self::TooLarge => "too_large",
             Self::InFlight => "in_flight",
             Self::Uncertain => "uncertain",
@@ -135,6 +138,7 @@ impl Cause {
             Self::KeyMissing | Self::Key(_) | Self::Tenant | Self::Home => 400,
             Self::InFlight | Self::Uncertain | Self::Unknown | Self::NotKept => 409,
             Self::TooLarge => 413,
+            Self::Expect => 417,
             Self::Mismatch => 422,
             Self::TenantBusy => 429,
             Self::Store => 503,
@@ -144,7 +148,9 @@ impl Cause {
     /// What a gRPC client gets.
     pub const fn grpc_status(self) -> u32 {
         match self {
-            Self::KeyMissing | Self::Key(_) | Self::Tenant | Self::Home | Self::Mismatch => grpc::INVALID_ARGUMENT,
+            Self::KeyMissing | Self::Key(_) | Self::Tenant | Self::Home | Self::Expect | Self::Mismatch => {
+                grpc::INVALID_ARGUMENT
+            }
             Self::InFlight => grpc::ABORTED,
             Self::Uncertain | Self::Unknown => grpc::FAILED_PRECONDITION,
             Self::NotKept => grpc::ALREADY_EXISTS,
@@ -160,6 +166,7 @@ impl Cause {
             Self::Key(_) => "The idempotency key can't be used",
             Self::Tenant => "A header that says whose request this is must be there exactly once",
             Self::Home => "No store is configured for whoever sends this request",
+            Self::Expect => "A request with an idempotency key must send its body without being asked to",
             Self::TooLarge => "The body is too long to be protected by an idempotency key",
             Self::InFlight => "The first request with this idempotency key is still under way",
             Self::Uncertain => {

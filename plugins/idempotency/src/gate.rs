@@ -210,6 +210,12 @@ impl Gate {
             return pass(request, "mirrored");
         }
         match intake::read(&self.policy, &headers) {
+            // Envoy asks for the body itself, and removes the header, unless it leaves that to the service, which sees nothing before we have the body.
+            Intake::Take(_)
+                if !end && host.capabilities().pause_without_call && intake::waits_to_be_asked(&headers) =>
+            {
+                self.refuse_unclaimed(host, request, Cause::Expect, &headers)
+            }
             Intake::Pass => pass(request, "no_key"),
             Intake::Refuse(cause) => self.refuse_unclaimed(host, request, cause, &headers),
             Intake::Take(taken) => self.take(host, request, taken, method, headers, end),

@@ -86,6 +86,11 @@ pub fn is_upgrade(headers: &Headers) -> bool {
     headers.get("upgrade").is_some() && headers.all("connection").any(asks)
 }
 
+/// Whether the client sends its body only when it is asked to.
+pub fn waits_to_be_asked(headers: &Headers) -> bool {
+    headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// How long the body is, as far as the headers say.
 pub fn body_length(headers: &Headers) -> Option<usize> {
     let length = headers.get("content-length").and_then(number)?;

@@ -49,6 +49,8 @@ const MOST_PER_CALL: usize = 256;
 const MOST_ALONE: u32 = 8;
 /// The longest body of an answer to a call: what a batch of replays may take.
 const MOST_ANSWER: usize = 64 << 20;
+/// Bytes of answers on their way to the store, in one VM, whose memory ends at 1 GiB and holds each of them three times at worst.
+const MOST_HELD: usize = 64 << 20;
 /// Stores and cluster nodes that there may be; a redirect beyond is a failure.
 const MOST_LINES: usize = 64;
 /// Redirects that one verb follows.
@@ -69,6 +71,8 @@ pub struct Remote<W> {
     timeout: Duration,
     lines: RefCell<Vec<Rc<Line<W>>>>,
     own: RefCell<Vec<OwnCall<W>>>,
+    /// Bytes that all jobs hold.
+    held: Rc<Cell<usize>>,
     errands: RefCell<Errands<W>>,
     nodes: Nodes,
     watch: Watch,
@@ -141,13 +145,14 @@ impl<W: 'static> Remote<W> {
             timeout: policy.timeout,
             lines: RefCell::default(),
             own: RefCell::default(),
+            held: Rc::default(),
             errands: RefCell::default(),
             nodes: Nodes::new(if policy.cluster_mode { clusters.clone() } else { Vec::new() }),
             used: Cell::new(false),
             curious: Cell::new(false),
             stirred: Cell::new(false),
             turn: Cell::new(0),
-            watch: Watch::new(clusters, policy.cluster_mode, policy.accept_eviction),
+            watch: Watch::new(clusters, policy.accept_eviction),
             pace: RefCell::new(Pace::new(policy.max_new_connections)),
             random: RefCell::new(SplitMix64::new(host.seed())),
             opened: counter("store_connections_total"),
@@ -190,7 +195,7 @@ impl<W: 'static> Remote<W> {
             self.stirred.set(true);
         }
         let line = self.line(&self.target(&job)).ok_or(Failure::Contended)?;
-        let job = Rc::new(job);
+        let job = Rc::new(job.weighed(&self.held));
         if line.is_left_alone(now) {
             return Err(Failure::LeftAlone);
         }
@@ -202,6 +207,11 @@ impl<W: 'static> Remote<W> {
         }
         self.enqueue(&line, job, now);
         Ok(Asked::Queued)
+    }
+
+    /// Whether an answer of so many bytes may be held until the store has it.
+    pub fn may_hold(&self, bytes: usize) -> bool {
+        self.held.get().saturating_add(bytes) <= MOST_HELD
     }
 
     /// Only in its stream's own callback: a call belongs to whoever is called back. Where nothing but its own call keeps a request waiting, each has one.
@@ -216,13 +226,22 @@ impl<W: 'static> Remote<W> {
         line.waiters.borrow_mut().enqueue(now, job.context.get(), now.plus(self.timeout * 2), job);
     }
 
-    /// An errand: repeated until acknowledged, at most until `give_up`. It goes with the next tick.
-    pub fn send_errand<H: Host>(&self, host: &H, job: Job<W>, give_up: Instant) {
+    /// A line in the index, unless it is on its way already.
+    pub fn send_note<H: Host>(&self, host: &H, job: Job<W>, give_up: Instant) {
+        let known = job.trip.borrow().as_ref().is_some_and(|trip| self.errands.borrow().has_note(trip));
+        if !known {
+            self.send_errand(host, job, give_up);
+        }
+    }
+
+    /// An errand: repeated until acknowledged, at most until `give_up`. It goes with the next tick. False where there are too many.
+    pub fn send_errand<H: Host>(&self, host: &H, job: Job<W>, give_up: Instant) -> bool {
         self.stirred.set(true);
         // What is under way is the difference of two counters: a gauge would show what the last VM has.
-        let taken = self.errands.borrow_mut().push(Rc::new(job), host.now(), give_up);
+        let taken = self.errands.borrow_mut().push(Rc::new(job.weighed(&self.held)), host.now(), give_up);
         let counter = if taken { self.metrics.errands } else { self.metrics.dropped };
         counter.add(host);
+        taken
     }
 
     /// What a callout's body makes of its jobs.
@@ -237,7 +256,7 @@ impl<W: 'static> Remote<W> {
         let ours = answer.headers > 0 && jobs.iter().all(|job| self.language.is_answer(job.mark.get(), header));
         let answered = dispatch::read(host, &answer, MOST_ANSWER);
         let well = answered.as_ref().is_ok_and(|answered| answered.status == 200 && !answered.body.is_empty());
-        line.ended(well, host.now(), self.draw());
+        line.ended(well, jobs.iter().map(|job| job.size()).sum(), host.now(), self.draw());
         if let (false, Some(node)) = (well, &line.target.node) {
             self.nodes.lost(&line.target.cluster, node);
         }

@@ -9,7 +9,7 @@ use sdk_shim::outcome::flag;
 
 const LONG: Duration = Duration::from_secs(30);
 
-const CAUSES: [Cause; 17] = [
+const CAUSES: [Cause; 18] = [
     Cause::KeyMissing,
     Cause::Key(Refusal::Several),
     Cause::Key(Refusal::Empty),
@@ -19,6 +19,7 @@ const CAUSES: [Cause; 17] = [
     Cause::Key(Refusal::Malformed),
     Cause::Tenant,
     Cause::Home,
+    Cause::Expect,
     Cause::TooLarge,
     Cause::InFlight,
     Cause::Uncertain,

@@ -19,6 +19,8 @@ use sdk_shim::host::Host;
 const MOST_UNCERTAIN: u32 = 10_000;
 /// How long a claim that arrives late finds that its caller gave up, and how long it is tried to tell the store so.
 const TOMBSTONE: Duration = Duration::from_secs(15 * 60);
+/// How long it is tried to write a line in the index.
+const NOTE: Duration = Duration::from_secs(10);
 
 /// How memcached refuses a value that is longer than its items may be (`-I`).
 const TOO_LARGE: &str = "too large for cache";
@@ -94,8 +96,12 @@ impl Gate {
                 }
             }
             Store::Remote(_) => {
-                self.errand_of_completion(host, request);
-                self.over(host, request, "stored_total", "later");
+                let (what, cause) = if self.errand_of_completion(host, request) {
+                    ("stored_total", "later")
+                } else {
+                    ("not_stored_total", "dropped")
+                };
+                self.over(host, request, what, cause);
             }
         }
     }
@@ -124,8 +130,8 @@ impl Gate {
                     // It will never take it. That there was an answer is kept all the same.
                     self.keep_body(request, None);
                 }
-                self.errand_of_completion(host, request);
-                self.over(host, request, "not_stored_total", failure.cause());
+                let taken = self.errand_of_completion(host, request);
+                self.over(host, request, "not_stored_total", if taken { failure.cause() } else { "dropped" });
             }
         }
     }
@@ -140,13 +146,21 @@ impl Gate {
         }
     }
 
+    /// Whether the VM has room for an answer until the store has it.
+    fn may_hold(&self, bytes: usize) -> bool {
+        match &self.store {
+            Store::Memory(_) => true,
+            Store::Remote(remote) => remote.may_hold(bytes),
+        }
+    }
+
     fn keep_body(&self, request: &Shared, body: Option<Vec<u8>>) {
         let mut request = request.borrow_mut();
         let Some(answer) = request.ticket.as_mut().and_then(|ticket| ticket.answer.as_mut()) else { return };
         answer.body = match body {
-            Some(body) if self.policy.store_body => Kept::Whole(body),
-            Some(body) => Kept::digest(&body),
-            None => Kept::Nothing,
+            Some(body) if !self.policy.store_body => Kept::digest(&body),
+            Some(body) if self.may_hold(body.len()) => Kept::Whole(body),
+            _ => Kept::Nothing,
         };
     }
 
@@ -175,17 +189,18 @@ impl Gate {
         Some((names, home, trip))
     }
 
-    pub(super) fn errand_of_completion<H: Host>(&self, host: &H, request: &Shared) {
-        let Store::Remote(remote) = &self.store else { return };
-        let Some((names, home, Ok(trip))) = self.completion(host, request, remote.language()) else { return };
-        self.errand(host, &names, home, trip);
+    /// False where it is not even tried.
+    pub(super) fn errand_of_completion<H: Host>(&self, host: &H, request: &Shared) -> bool {
+        let Store::Remote(remote) = &self.store else { return false };
+        let Some((names, home, Ok(trip))) = self.completion(host, request, remote.language()) else { return false };
+        self.errand(host, &names, home, trip)
     }
 
-    fn errand<H: Host>(&self, host: &H, names: &Names, home: Option<String>, trip: Trip) {
-        let Store::Remote(remote) = &self.store else { return };
+    fn errand<H: Host>(&self, host: &H, names: &Names, home: Option<String>, trip: Trip) -> bool {
+        let Store::Remote(remote) = &self.store else { return false };
         let (cluster, slot) = self.place(names, home);
         let job = Job::new(trip, None, host.context(), cluster, slot);
-        remote.send_errand(host, job, host.now().plus(TOMBSTONE));
+        remote.send_errand(host, job, host.now().plus(TOMBSTONE))
     }
 
     /// Frees the key before the client has its answer, where the proxy can hold that: a client may try again at once.
@@ -262,7 +277,7 @@ impl Gate {
                 let slot = call.slot();
                 let (cluster, clustered) = self.place(names, ticket.home.clone());
                 let job = Job::new(Trip::index(call), None, host.context(), cluster, clustered.map(|_| slot));
-                remote.send_errand(host, job, host.now().plus(TOMBSTONE));
+                remote.send_note(host, job, host.now().plus(NOTE));
             }
             Store::Remote(_) => {}
         }

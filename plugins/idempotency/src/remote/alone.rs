@@ -17,7 +17,7 @@ impl<W: 'static> Remote<W> {
     ) -> Result<CalloutId, Failure> {
         let callout = line.target.callout(self.language, core::slice::from_ref(&job), self.draw(), self.timeout);
         let Ok(id) = host.dispatch(&callout) else {
-            line.ended(false, host.now(), self.draw());
+            line.ended(false, 0, host.now(), self.draw());
             return Err(Failure::Missing);
         };
         self.count_call(host, 1);

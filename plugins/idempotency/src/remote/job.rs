@@ -33,6 +33,21 @@ pub struct Job<W> {
     /// What its last call was marked with.
     pub(super) mark: Cell<u64>,
     trips: Cell<u16>,
+    /// Only to be dropped with it.
+    _load: Option<Load>,
+}
+
+/// The bytes that a job holds as long as it lives, in the sum of those of all jobs.
+#[derive(Debug)]
+struct Load {
+    sum: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.sum.set(self.sum.get().saturating_sub(self.bytes));
+    }
 }
 
 /// Where calls go.
@@ -60,7 +75,15 @@ impl<W> Job<W> {
             node: RefCell::new(None),
             mark: Cell::new(0),
             trips: Cell::new(0),
+            _load: None,
         }
+    }
+
+    /// Adds what it holds to a sum, until it is gone.
+    pub(super) fn weighed(self, sum: &Rc<Cell<usize>>) -> Self {
+        let bytes = self.size();
+        sum.set(sum.get().saturating_add(bytes));
+        Self { _load: Some(Load { sum: Rc::clone(sum), bytes }), ..self }
     }
 
     /// The same for one node of a cluster.
@@ -81,9 +104,22 @@ impl<W> Job<W> {
         self.trip.borrow().as_ref().and_then(Trip::long_reply)
     }
 
-    /// It begins anew.
-    pub(super) fn reset(&self) {
+    /// Whether somebody else's wish is the same.
+    pub(super) fn wishes(&self, trip: &Trip) -> bool {
+        self.trip.borrow().as_ref() == Some(trip)
+    }
+
+    /// Whether what it tells decides nothing.
+    pub(super) fn is_note(&self) -> bool {
+        self.trip.borrow().as_ref().is_some_and(Trip::is_note)
+    }
+
+    /// It begins anew, with its first trip where that isn't the one it has.
+    pub(super) fn reset(&self, first: Option<&Trip>) {
         self.trips.set(0);
+        if let Some(first) = first {
+            *self.trip.borrow_mut() = Some(first.clone());
+        }
         if self.slot.is_some() {
             *self.node.borrow_mut() = None;
         }

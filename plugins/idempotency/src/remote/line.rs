@@ -13,6 +13,11 @@ use std::rc::Rc;
 
 type Queue<W> = Waiters<Rc<Job<W>>, Result<Outcome, Failure>>;
 
+/// Bytes that shared calls may carry to a store at one time: at first and at least. A way that is slower than it looked carries less with each call that
+/// fails, and more again with each that doesn't: what one call carries must be there within the store's timeout.
+const WINDOW: (usize, usize) = (1 << 20, 64 << 10);
+const WIDEST: usize = 4 << 20;
+
 /// A shared call, and its jobs.
 type Shared<W> = (CalloutId, Vec<Rc<Job<W>>>);
 
@@ -24,6 +29,7 @@ pub(super) struct Line<W> {
     pub(super) flying: RefCell<Vec<Shared<W>>>,
     /// Calls of requests of their own that are under way.
     pub(super) alone: Cell<u32>,
+    window: Cell<usize>,
     health: RefCell<Health>,
 }
 
@@ -36,6 +42,7 @@ impl<W> Line<W> {
             waiters: RefCell::default(),
             flying: RefCell::default(),
             alone: Cell::new(0),
+            window: Cell::new(WINDOW.0),
             health: RefCell::new(Health::new(timeout * 2)),
         }
     }
@@ -62,7 +69,26 @@ impl<W> Line<W> {
         self.health.borrow_mut().may_call(now)
     }
 
-    pub(super) fn ended(&self, well: bool, now: Instant, draw: u64) {
+    /// Bytes that the next shared call may carry; `None` where it may carry anything, since nothing else is under way.
+    pub(super) fn room(&self) -> Option<usize> {
+        let flying: usize = self.flying.borrow().iter().flat_map(|(_, jobs)| jobs).map(|job| job.size()).sum();
+        (flying > 0).then(|| self.window.get().saturating_sub(flying))
+    }
+
+    /// The most that jobs which share a call may carry together.
+    pub(super) fn window(&self) -> usize {
+        self.window.get()
+    }
+
+    /// A call ended that carried so many bytes.
+    pub(super) fn ended(&self, well: bool, bytes: usize, now: Instant, draw: u64) {
+        let window = self.window.get();
+        // Of the way's width only those tell that took much of it.
+        match well {
+            true if bytes >= window / 2 => self.window.set((window * 2).min(WIDEST)),
+            false if bytes >= WINDOW.1 => self.window.set((window / 2).max(WINDOW.1)),
+            _ => {}
+        }
         self.health.borrow_mut().ended(well, now, draw);
     }
 

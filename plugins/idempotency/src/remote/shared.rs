@@ -62,9 +62,12 @@ impl<W: 'static> Remote<W> {
                 continue;
             }
             // Each node of a Redis Cluster has a policy of its own.
-            let nodes = self.nodes.all(&cluster);
-            let somebody = nodes.is_empty().then_some(None);
-            for node in nodes.into_iter().map(Some).chain(somebody) {
+            let mut nodes: Vec<_> = self.nodes.all(&cluster).into_iter().map(Some).collect();
+            if nodes.is_empty() {
+                nodes.push(None);
+            }
+            self.watch.consists_of(&cluster, &nodes);
+            for node in nodes {
                 let job = Job::new(Trip::keeps(), None, root, cluster.clone(), None).at(node);
                 self.send_errand(host, job, now.plus(watch::EVERY / 2));
             }
@@ -127,7 +130,7 @@ impl<W: 'static> Remote<W> {
     fn take_in<H: Host>(&self, host: &H, job: &Job<W>, heard: &Heard) {
         match heard {
             Ok(Said::Keeps(keeps)) => {
-                self.watch.learnt(&job.cluster, *keeps);
+                self.watch.learnt(&job.cluster, job.node.borrow().as_ref(), *keeps);
                 self.metrics.may_evict.set(host, u64::from(self.watch.may_evict()));
             }
             Ok(Said::Slots(ranges)) => {
@@ -146,15 +149,21 @@ impl<W: 'static> Remote<W> {
         true
     }
 
-    /// How many of those that wait may share the next call: some whose replies are short, or some whose long replies fit into it.
+    /// How many of those that wait may share the next call: some whose replies are short and that fit through the way to the store together, or some whose
+    /// long replies fit into one. None, where what is under way must arrive first.
     fn batch(&self, line: &Line<W>) -> usize {
         if !self.language.pipelines() {
             return 1;
         }
         let waiters = line.waiters.borrow();
-        let short = waiters.leading(MOST_PER_CALL, |job| job.long_reply().is_none());
+        let (room, mut left) = (line.room(), line.room().unwrap_or(line.window()));
+        let short = waiters.leading(MOST_PER_CALL, |job| job.long_reply().is_none() && fits(&mut left, job.size()));
         if short > 0 {
             return short;
+        }
+        if waiters.leading(1, |job| job.long_reply().is_none()) > 0 {
+            // It is larger than what may go with others: it goes when nothing else is under way.
+            return usize::from(room.is_none());
         }
         let mut room = pieces::MOST_PER_CALL;
         waiters.leading(MOST_PER_CALL, |job| job.long_reply().is_some_and(|bytes| fits(&mut room, bytes))).max(1)
@@ -162,9 +171,12 @@ impl<W: 'static> Remote<W> {
 
     fn flush<H: Host>(&self, host: &H, root: ContextId, line: &Line<W>, now: Instant) {
         let mut rounds = MAX_WAKES_PER_CALLBACK;
-        while rounds > 0 && line.waiters.borrow().queued() > 0 && self.may_open(host, now) && line.may_call(now) {
+        while rounds > 0 && line.waiters.borrow().queued() > 0 {
             rounds -= 1;
             let most = self.batch(line);
+            if most == 0 || !self.may_open(host, now) || !line.may_call(now) {
+                break;
+            }
             let mut jobs = Vec::new();
             let sent = dispatch::send(host, root, &line.waiters, now, most, |batch| {
                 jobs = batch.payloads().cloned().collect();
@@ -175,7 +187,7 @@ impl<W: 'static> Remote<W> {
                     self.count_call(host, jobs.len());
                     line.flying.borrow_mut().push((id, jobs));
                 }
-                None => line.ended(false, now, self.draw()),
+                None => line.ended(false, 0, now, self.draw()),
             }
         }
     }

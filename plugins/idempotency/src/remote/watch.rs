@@ -15,16 +15,14 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Watch {
     accepted: bool,
-    /// Each store is a cluster, whose nodes answer one by one.
-    clustered: bool,
     stores: RefCell<Vec<Store>>,
 }
 
 #[derive(Debug)]
 struct Store {
     cluster: String,
-    /// It said that it may, since it was asked last, and before that. Of the nodes of a cluster any one may say so, and the others don't take it back.
-    evicts: [bool; 2],
+    /// Who said last that it may: nodes of a cluster, or the store itself.
+    evicting: Vec<Option<String>>,
     next: Option<Instant>,
 }
 
@@ -37,7 +35,7 @@ impl Store {
     }
 
     fn may_evict(&self) -> bool {
-        self.evicts.contains(&true)
+        !self.evicting.is_empty()
     }
 }
 
@@ -45,9 +43,9 @@ impl Store {
 
 impl Watch {
     /// Of these clusters.
-    pub(super) fn new(clusters: Vec<String>, clustered: bool, accepted: bool) -> Self {
-        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicts: [false; 2], next: None });
-        Self { accepted, clustered, stores: RefCell::new(stores.collect()) }
+    pub(super) fn new(clusters: Vec<String>, accepted: bool) -> Self {
+        let stores = clusters.into_iter().map(|cluster| Store { cluster, evicting: Vec::new(), next: None });
+        Self { accepted, stores: RefCell::new(stores.collect()) }
     }
 
     /// Whether one of them is to be asked.
@@ -61,20 +59,26 @@ impl Watch {
         let due = stores.iter_mut().filter(|store| store.is_due(now));
         due.map(|store| {
             store.next = Some(now.plus(EVERY));
-            store.evicts = [false, store.may_evict()];
             store.cluster.clone()
         })
         .collect()
     }
 
-    /// A store said whether it keeps what it acknowledged.
-    pub(super) fn learnt(&self, cluster: &str, keeps: bool) {
+    /// These are all that are to be asked there; what others said is forgotten with them.
+    pub(super) fn consists_of(&self, cluster: &str, nodes: &[Option<String>]) {
         let mut stores = self.stores.borrow_mut();
         for store in stores.iter_mut().filter(|store| store.cluster == cluster) {
+            store.evicting.retain(|node| nodes.contains(node));
+        }
+    }
+
+    /// A store, or a node of it, said whether it keeps what it acknowledged.
+    pub(super) fn learnt(&self, cluster: &str, node: Option<&String>, keeps: bool) {
+        let mut stores = self.stores.borrow_mut();
+        for store in stores.iter_mut().filter(|store| store.cluster == cluster) {
+            store.evicting.retain(|known| known.as_ref() != node);
             if !keeps {
-                store.evicts[0] = true;
-            } else if !self.clustered {
-                store.evicts = [false; 2];
+                store.evicting.push(node.cloned());
             }
         }
     }

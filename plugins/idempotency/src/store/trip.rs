@@ -269,6 +269,11 @@ impl Trip {
         Self::Redis { call, verb, in_full: false, asking: false }
     }
 
+    /// Whether it is a line in the index, which helps whoever looks and decides nothing.
+    pub const fn is_note(&self) -> bool {
+        matches!(self, Self::Redis { verb: Verb::Index, .. })
+    }
+
     /// How many replies it gets.
     pub const fn replies(&self) -> usize {
         match self {

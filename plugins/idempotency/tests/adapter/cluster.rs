@@ -2,6 +2,7 @@
 
 use crate::shop::{Redis, Shop, WIDE};
 use crate::support::{SECOND, is, post, replayed, state};
+use core::time::Duration;
 
 fn cluster(at: &'static str) -> Redis {
     let base = WIDE.replace(r#""cluster": "store""#, r#""cluster": "store", "cluster_mode": true"#);
@@ -100,4 +101,21 @@ fn redirects_that_go_round_and_round_end_in_a_store_failure() {
         shop.one().answer(id, &[(":status", "200")], moved.as_bytes());
     }
     is(call, 503, "store");
+}
+
+/// Each node says it for itself, and takes it back itself.
+#[test]
+fn a_cluster_that_no_longer_evicts_is_used_again() {
+    let mut shop = cluster("10.0.0.2:6379");
+    shop.store.evicts = true;
+    let mut shop = shop.warm();
+    for _ in 0..5 {
+        is(shop.send(&post("k")), 503, "store");
+        shop.rest(Duration::from_secs(61));
+    }
+    shop.store.evicts = false;
+    is(shop.send(&post("k")), 503, "store");
+    shop.turn();
+    shop.turn();
+    assert_eq!(state(&shop.send(&post("k"))), "claimed", "somebody changed its configuration");
 }
