@@ -17,7 +17,7 @@
 
 use serde_json::{Value, json};
 
-use super::cluster::{cluster, http2};
+use super::cluster::cluster;
 use super::listener::{hcm_mut, listener, route};
 use super::{patch, without_limits};
 
@@ -58,7 +58,7 @@ pub fn to_webdis(mut bootstrap: Value, store: &str, port: u16) -> Value {
 fn internal(name: &str, routes: &[Value]) -> Value {
     let mut tunnel = patch(listener(name, &[], routes), json!({"address": null, "internal_listener": {}}));
     let hcm = hcm_mut(&mut tunnel);
-    *hcm = patch(hcm.take(), json!({"codec_type": "HTTP2", "upgrade_configs": null}));
+    *hcm = patch(hcm.take(), json!({"codec_type": "HTTP1", "upgrade_configs": null}));
     tunnel
 }
 
@@ -72,7 +72,7 @@ fn tunnelled(route: Value) -> Value {
 fn entrance(store: &str, listener: &str) -> Value {
     let internal = json!({"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": listener}}}});
     let assignment = json!({"load_assignment": {"endpoints": [{"lb_endpoints": [internal]}]}});
-    without_limits(http2(patch(cluster(store, &[]), assignment)))
+    without_limits(patch(cluster(store, &[]), assignment))
 }
 
 /// A cluster that no HTTP is spoken to.
