@@ -9,6 +9,7 @@ use idempotency::edge::{Edge, Setup};
 use idempotency::load::{keys, pay};
 use idempotency::{Kind, Load, Plan, SOON, judge, one_at_a_time};
 use integration::ledger::Delay;
+use integration::store::command;
 use integration::{Call, Ledger, Response, Storm, TestResult, client, eventually, eventually_eq};
 use serde_json::{Value, json};
 
@@ -111,6 +112,29 @@ fn where_that_is_wanted_requests_pass_without_the_store_and_the_service_is_told(
         edge.post("/pay", "\"again\"").send()?;
         anyhow::Ok(is_replay(&edge.post("/pay", "\"again\"").send()?))
     })
+}
+
+// --- a store that wants to know who asks ---
+
+#[test]
+fn a_redis_that_wants_a_password_gets_it_and_the_database_is_the_one_that_was_said() -> TestResult {
+    let ledger = Ledger::start()?;
+    let login = json!({"password": {"literal": "open sesame"}, "database": 3});
+    let edge = Setup::new(json!({"store": login, "insecure_literal": true})).start(ledger.port())?;
+    let redis = edge.store.redis()?;
+    redis.ask(&["CONFIG", "SET", "requirepass", "open sesame"])?;
+    assert_eq!(edge.post("/pay", "\"k\"").send()?.status, 201);
+    assert!(is_replay(&edge.post("/pay", "\"k\"").send()?));
+    let as_us =
+        |words: &[&str]| redis.call(&[command(&["AUTH", "open sesame"]), command(words), command(&["QUIT"])].concat());
+    let kept = String::from_utf8(as_us(&["INFO", "keyspace"])?)?;
+    assert!(kept.contains("db3:") && !kept.contains("db0:"), "{kept}");
+
+    as_us(&["CONFIG", "SET", "requirepass", "open barley"])?;
+    let refused = edge.post("/pay", "\"j\"").send()?;
+    assert_eq!((refused.status, refused.rejected_by(), ledger.total()), (503, STORE_IS_AWAY, 1));
+    assert!(!edge.envoy.log().contains("sesame"));
+    Ok(())
 }
 
 // --- a store that forgets ---

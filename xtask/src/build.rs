@@ -133,7 +133,7 @@ pub(crate) fn ensure_built(context: &Context) -> Result<()> {
 impl Module {
     fn build(&self, context: &Context) -> Result<()> {
         let output = context.modules().join(self.file);
-        let compiled = self.compile(context).and_then(|artifact| optimize(context, self.file, &artifact));
+        let compiled = self.compile(context).and_then(|artifact| optimize(context, self, &artifact));
         let delivered = compiled.and_then(|artifact| deliver(&artifact, &output));
         if delivered.is_err() {
             // A stale module would make later steps pass or fail for the wrong reason.
@@ -172,14 +172,17 @@ impl Module {
 }
 
 /// Lets binaryen take out what rustc left in: a module becomes a fifth smaller, and is what the limits are set for.
-fn optimize(context: &Context, file: &str, artifact: &Path) -> Result<PathBuf> {
+fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathBuf> {
+    let file = module.file;
     let [graph, cut, optimized] = ["graph.json", "cut.wasm", "opt.wasm"].map(|kind| artifact.with_extension(kind));
     fs::write(&graph, export_graph())?;
     let cmd = context.cmd("wasm-metadce", format!("wasm-metadce {file}")).args(WASM_FEATURES);
     cmd.arg(artifact).arg("-f").arg(&graph).arg("-o").arg(&cut).run()?;
     let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES);
+    // What differs in numbers only becomes one, where bytes count most.
+    let merge = (module.profile == SMALL).then_some("--merge-similar-functions");
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
-    cmd.args(["-Oz", "--converge", "--low-memory-unused"]).arg(&cut).arg("-o").arg(&optimized).run()?;
+    cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).arg(&cut).arg("-o").arg(&optimized).run()?;
     Ok(optimized)
 }
 

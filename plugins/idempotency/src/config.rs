@@ -59,7 +59,7 @@ pub fn read_and(bytes: &[u8], check: impl FnOnce(&Policy) -> Faults) -> Result<P
 fn full(read: &mut Reader<'_>) -> Policy {
     let common = Common::read(read);
     check_common(read, &common);
-    let store = store::read(read);
+    let store = store::read(read, common.insecure_literal);
     let secrets = store::secrets(read, store.as_ref(), common.insecure_literal);
     let policy = Policy {
         secrets,

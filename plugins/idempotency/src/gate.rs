@@ -22,6 +22,7 @@ use crate::remote::{Own, Remote};
 use crate::request::{Phase, Request, Shared, Ticket};
 use crate::secret::Secrets;
 use crate::store::memory::{self, Memory};
+use crate::store::trip::Login;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::common::asks_for_decisions;
@@ -106,7 +107,7 @@ impl Gate {
             }
             policy::Store::Remote(remote) => {
                 let meter = metrics::meter(host, &policy.common);
-                let remote = Remote::new(host, remote, policy.clusters(), meter);
+                let remote = Remote::new(host, remote, login(host, &remote.login)?, policy.clusters(), meter);
                 (Store::Remote(Box::new(remote)), policy.secrets(host)?)
             }
         };
@@ -374,6 +375,11 @@ impl Gate {
     fn owner(&self) -> Owner {
         Owner(self.token())
     }
+}
+
+fn login<H: Host>(host: &H, login: &policy::Login) -> Result<Login, Faults> {
+    let password = login.password.as_ref().map(|password| password.resolve(host, "$.store.password")).transpose()?;
+    Ok(Login::new(&login.username, password.as_deref(), login.database))
 }
 
 fn tick_period(policy: &Policy, host: &Capabilities) -> Option<Duration> {

@@ -55,6 +55,19 @@ pub struct Remote {
     pub max_new_connections: u32,
     /// It may evict a record, and that is accepted: its request could run a second time.
     pub accept_eviction: bool,
+    /// Who each connection to Redis is, and which of its databases is used.
+    pub login: Login,
+}
+
+/// How each connection to Redis begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// Empty for Redis' default user.
+    pub username: String,
+    /// `None`: nobody asks.
+    pub password: Option<Secret>,
+    /// Its number; 0 is where each connection begins.
+    pub database: u32,
 }
 
 /// Which one of several stores has a key.

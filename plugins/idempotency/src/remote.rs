@@ -29,9 +29,9 @@ pub use job::{Job, Target};
 use crate::pace::Pace;
 use crate::policy;
 use crate::store::Failure;
-use crate::store::trip::{Language, Outcome, Said};
+use crate::store::trip::{Language, Login, Outcome, Said};
 use core::cell::{Cell, RefCell};
-use core::time::Duration;
+use job::Wire;
 use line::Line;
 use nodes::Nodes;
 use sdk_shim::dispatch;
@@ -67,8 +67,7 @@ pub type Hear<'a, H, W> = dyn FnMut(&H, &Rc<Job<W>>, Heard) + 'a;
 /// The remote store of one plugin instance in one VM. `W` is whoever waits.
 #[derive(Debug)]
 pub struct Remote<W> {
-    language: Language,
-    timeout: Duration,
+    wire: Wire,
     lines: RefCell<Vec<Rc<Line<W>>>>,
     own: RefCell<Vec<OwnCall<W>>>,
     /// Bytes that all jobs hold.
@@ -131,7 +130,7 @@ pub enum Own {
 
 impl<W: 'static> Remote<W> {
     /// The store that is configured, in these clusters.
-    pub fn new<H: Host>(host: &H, policy: &policy::Remote, clusters: Vec<String>, meter: Meter) -> Self {
+    pub fn new<H: Host>(host: &H, policy: &policy::Remote, login: Login, clusters: Vec<String>, meter: Meter) -> Self {
         let language = match policy.kind {
             policy::Kind::Redis => Language::Redis,
             policy::Kind::Memcached => Language::Memcached,
@@ -141,8 +140,7 @@ impl<W: 'static> Remote<W> {
         let counter = |what: &str| meter.counter(host, what, &label);
         let gauge = |what: &str| meter.gauge(host, what, &label);
         Self {
-            language,
-            timeout: policy.timeout,
+            wire: Wire { language, login, timeout: policy.timeout },
             lines: RefCell::default(),
             own: RefCell::default(),
             held: Rc::default(),
@@ -170,7 +168,7 @@ impl<W: 'static> Remote<W> {
 
     /// How the store speaks.
     pub const fn language(&self) -> Language {
-        self.language
+        self.wire.language
     }
 
     /// Whether there may be something for [`Remote::work`] to do.
@@ -223,7 +221,7 @@ impl<W: 'static> Remote<W> {
 
     fn enqueue(&self, line: &Line<W>, job: Rc<Job<W>>, now: Instant) {
         self.stirred.set(true);
-        line.waiters.borrow_mut().enqueue(now, job.context.get(), now.plus(self.timeout * 2), job);
+        line.waiters.borrow_mut().enqueue(now, job.context.get(), now.plus(self.wire.timeout * 2), job);
     }
 
     /// A line in the index, unless it is on its way already.
@@ -253,7 +251,7 @@ impl<W: 'static> Remote<W> {
         jobs: &[Rc<Job<W>>],
     ) -> Vec<Result<Outcome, Failure>> {
         let header = |name: &str| host.header(Map::CalloutHeaders, name);
-        let ours = answer.headers > 0 && jobs.iter().all(|job| self.language.is_answer(job.mark.get(), header));
+        let ours = answer.headers > 0 && jobs.iter().all(|job| self.wire.language.is_answer(job.mark.get(), header));
         let answered = dispatch::read(host, &answer, MOST_ANSWER);
         let well = answered.as_ref().is_ok_and(|answered| answered.status == 200 && !answered.body.is_empty());
         line.ended(well, jobs.iter().map(|job| job.size()).sum(), host.now(), self.draw());
@@ -264,7 +262,7 @@ impl<W: 'static> Remote<W> {
         match answered {
             Ok(_) if well && !ours => jobs.iter().map(|_| Err(Failure::Unexpected)).collect(),
             Ok(answered) if well => {
-                let outcomes = self.language.read(&answered.body, trips);
+                let outcomes = self.wire.language.read(&self.wire.login, &answered.body, trips);
                 outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Failure::Missing))).collect()
             }
             _ => jobs.iter().map(|_| Err(Failure::Missing)).collect(),
@@ -311,18 +309,18 @@ impl<W: 'static> Remote<W> {
         if lines.len() >= MOST_LINES {
             return None;
         }
-        let line = Rc::new(Line::new(target.clone(), self.timeout));
+        let line = Rc::new(Line::new(target.clone(), self.wire.timeout));
         lines.push(Rc::clone(&line));
         Some(line)
     }
 
     /// A connection is opened by each call through a tunnel; a proxy pools those that speak HTTP.
     fn may_open<H: Host>(&self, host: &H, now: Instant) -> bool {
-        !self.language.pipelines() || self.pace.borrow_mut().may_open(now, self.opened.read(host))
+        !self.wire.language.pipelines() || self.pace.borrow_mut().may_open(now, self.opened.read(host))
     }
 
     fn count_call<H: Host>(&self, host: &H, commands: usize) {
-        if self.language.pipelines() {
+        if self.wire.language.pipelines() {
             self.opened.add(host);
         }
         self.metrics.calls.add(host);

@@ -1,7 +1,7 @@
 //! `store`, and the secrets that it needs.
 
 use super::small;
-use crate::policy::{Kind, Remote, Store};
+use crate::policy::{Kind, Login, Remote, Store};
 use core::time::Duration;
 use sdk_shim::common::{Secret, read_secret};
 use sdk_shim::config::{Bounds, Reader};
@@ -11,6 +11,7 @@ use sdk_shim::json::Value;
 const MOST_SECRETS: usize = 4;
 const SECRETS: &str = "{\"env\": \"NAME\"}, or {\"literal\": \"...\"} with \"insecure_literal\": true";
 const KINDS: &str = "\"memory\", \"redis\", \"memcached\", \"webdis\"";
+const USERNAME: &str = "1 to 128 bytes";
 pub(super) const CLUSTER: &str = "1 to 128 visible ASCII characters";
 
 /// What `kind` says.
@@ -22,11 +23,11 @@ enum Word {
 }
 
 /// `None` where it is missing or its kind is unknown; that is a fault.
-pub(super) fn read(read: &mut Reader<'_>) -> Option<Store> {
+pub(super) fn read(read: &mut Reader<'_>, insecure_literal: bool) -> Option<Store> {
     if read.raw("store").is_none_or(Value::is_null) {
         read.fault("store", "nothing", format!("an object with a \"kind\": {KINDS}"));
     }
-    read.object("store", fields).flatten()
+    read.object("store", |read| fields(read, insecure_literal)).flatten()
 }
 
 /// In place of none.
@@ -38,10 +39,11 @@ pub(super) fn placeholder() -> Store {
         cluster_mode: false,
         max_new_connections: 0,
         accept_eviction: false,
+        login: Login::default(),
     })
 }
 
-fn fields(read: &mut Reader<'_>) -> Option<Store> {
+fn fields(read: &mut Reader<'_>, insecure_literal: bool) -> Option<Store> {
     let words = [
         ("memory", Word::Memory),
         ("redis", Word::Remote(Kind::Redis)),
@@ -56,14 +58,14 @@ fn fields(read: &mut Reader<'_>) -> Option<Store> {
     match kind {
         Word::Memory => Some(memory(read, accept_eviction)),
         Word::Remote(kind) => {
-            let remote = remote(read, kind, accept_eviction);
+            let remote = remote(read, kind, accept_eviction, insecure_literal);
             check(read, &remote);
             Some(Store::Remote(remote))
         }
         // Whichever was meant, its fields are known, and their faults are told.
         Word::Unknown => {
             memory(read, accept_eviction);
-            remote(read, Kind::Redis, accept_eviction);
+            remote(read, Kind::Redis, accept_eviction, insecure_literal);
             None
         }
     }
@@ -82,7 +84,7 @@ fn memory(read: &mut Reader<'_>, accept_eviction: bool) -> Store {
     Store::Memory { slots, max_bytes, accept_eviction }
 }
 
-fn remote(read: &mut Reader<'_>, kind: Kind, accept_eviction: bool) -> Remote {
+fn remote(read: &mut Reader<'_>, kind: Kind, accept_eviction: bool, insecure_literal: bool) -> Remote {
     Remote {
         kind,
         cluster: read.text("cluster", "", CLUSTER, is_cluster),
@@ -94,6 +96,11 @@ fn remote(read: &mut Reader<'_>, kind: Kind, accept_eviction: bool) -> Remote {
         cluster_mode: read.bool("cluster_mode", false),
         max_new_connections: small(read, "max_new_connections", 200, Bounds::new(1, 10_000)),
         accept_eviction,
+        login: Login {
+            username: read.text("username", "", USERNAME, |name| (1..=128).contains(&name.len())),
+            password: read.object("password", |read| read_secret(read, insecure_literal)).flatten(),
+            database: small(read, "database", 0, Bounds::new(0, 65_535)),
+        },
     }
 }
 
@@ -103,6 +110,17 @@ fn check(read: &mut Reader<'_>, remote: &Remote) {
     }
     if remote.cluster_mode && remote.kind != Kind::Redis {
         read.fault("cluster_mode", format!("true with {}", remote.kind.as_str()), "true with \"redis\" only");
+    }
+    for field in ["username", "password", "database"] {
+        if remote.kind != Kind::Redis && read.has(field) {
+            read.fault(field, format!("something with {}", remote.kind.as_str()), "something with \"redis\" only");
+        }
+    }
+    if read.has("username") && !read.has("password") {
+        read.fault("username", "a name without a password", "both, or a password alone");
+    }
+    if remote.cluster_mode && remote.login.database > 0 {
+        read.fault("database", remote.login.database.to_string(), "0: a Redis Cluster has no other");
     }
     if remote.kind == Kind::Memcached && !remote.accept_eviction {
         let allowed = "true: memcached evicts records when it is full, and then their requests run again";

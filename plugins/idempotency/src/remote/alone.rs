@@ -15,7 +15,7 @@ impl<W: 'static> Remote<W> {
         line: &Rc<Line<W>>,
         job: Rc<Job<W>>,
     ) -> Result<CalloutId, Failure> {
-        let callout = line.target.callout(self.language, core::slice::from_ref(&job), self.draw(), self.timeout);
+        let callout = line.target.callout(&self.wire, core::slice::from_ref(&job), self.draw());
         let Ok(id) = host.dispatch(&callout) else {
             line.ended(false, 0, host.now(), self.draw());
             return Err(Failure::Missing);

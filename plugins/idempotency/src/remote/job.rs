@@ -3,7 +3,7 @@
 use super::Heard;
 use crate::store::Failure;
 use crate::store::redis::Redirect;
-use crate::store::trip::{Language, Trip};
+use crate::store::trip::{Language, Login, Trip};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::host::{Callout, ContextId};
@@ -48,6 +48,14 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.sum.set(self.sum.get().saturating_sub(self.bytes));
     }
+}
+
+/// How calls are made.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) language: Language,
+    pub(super) login: Login,
+    pub(super) timeout: Duration,
 }
 
 /// Where calls go.
@@ -147,16 +155,16 @@ impl<W> Job<W> {
 
 impl Target {
     /// One call for these jobs, marked with a number that no other call has.
-    pub(super) fn callout<W>(&self, language: Language, jobs: &[Rc<Job<W>>], mark: u64, timeout: Duration) -> Callout {
+    pub(super) fn callout<W>(&self, wire: &Wire, jobs: &[Rc<Job<W>>], mark: u64) -> Callout {
         for job in jobs {
             job.mark.set(mark);
         }
         let trips: Vec<_> = jobs.iter().map(|job| job.trip.borrow()).collect();
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let authority = header(":authority", "holdfast-store");
-        let mut headers = vec![header(":method", "POST"), header(":path", &language.path(mark)), authority];
+        let mut headers = vec![header(":method", "POST"), header(":path", &wire.language.path(mark)), authority];
         headers.extend(self.node.as_ref().map(|node| header(NODE, node)));
-        let body = language.write(trips.iter().filter_map(|trip| trip.as_ref()));
-        Callout { upstream: self.cluster.clone(), headers, body, timeout }
+        let body = wire.language.write(&wire.login, trips.iter().filter_map(|trip| trip.as_ref()));
+        Callout { upstream: self.cluster.clone(), headers, body, timeout: wire.timeout }
     }
 }

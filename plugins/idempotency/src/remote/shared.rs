@@ -57,7 +57,7 @@ impl<W: 'static> Remote<W> {
             return;
         }
         for cluster in self.watch.due(now) {
-            if self.language == Language::Memcached {
+            if self.wire.language == Language::Memcached {
                 self.metrics.may_evict.set(host, 1);
                 continue;
             }
@@ -79,7 +79,7 @@ impl<W: 'static> Remote<W> {
         let due = if self.used.get() { self.nodes.due(now) } else { Vec::new() };
         for cluster in due {
             let job = Job::new(Trip::slots(), None, root, cluster, None);
-            self.send_errand(host, job, now.plus(self.timeout * 2));
+            self.send_errand(host, job, now.plus(self.wire.timeout * 2));
         }
     }
 
@@ -152,7 +152,7 @@ impl<W: 'static> Remote<W> {
     /// How many of those that wait may share the next call: some whose replies are short and that fit through the way to the store together, or some whose
     /// long replies fit into one. None, where what is under way must arrive first.
     fn batch(&self, line: &Line<W>) -> usize {
-        if !self.language.pipelines() {
+        if !self.wire.language.pipelines() {
             return 1;
         }
         let waiters = line.waiters.borrow();
@@ -180,7 +180,7 @@ impl<W: 'static> Remote<W> {
             let mut jobs = Vec::new();
             let sent = dispatch::send(host, root, &line.waiters, now, most, |batch| {
                 jobs = batch.payloads().cloned().collect();
-                line.target.callout(self.language, &jobs, self.draw(), self.timeout)
+                line.target.callout(&self.wire, &jobs, self.draw())
             });
             match sent {
                 Some(id) => {

@@ -20,6 +20,13 @@ pub enum Language {
     Webdis,
 }
 
+/// How each connection to Redis begins.
+#[derive(Clone, Default)]
+pub struct Login {
+    bytes: Vec<u8>,
+    replies: usize,
+}
+
 /// What a verb was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -104,6 +111,35 @@ pub enum Memcached {
     Abandoning(Abandoning),
 }
 
+// === impl Login ===
+
+impl Login {
+    /// As somebody with a password, if there is one, and with another database than the first, if it is another.
+    pub fn new(username: &str, password: Option<&[u8]>, database: u32) -> Self {
+        let mut login = Self::default();
+        if let Some(password) = password {
+            let name = Some(username.as_bytes()).filter(|name| !name.is_empty());
+            login.begin(&[Some(&b"AUTH"[..]), name, Some(password)]);
+        }
+        if database > 0 {
+            login.begin(&[Some(b"SELECT"), Some(database.to_string().as_bytes())]);
+        }
+        login
+    }
+
+    fn begin(&mut self, words: &[Option<&[u8]>]) {
+        let words: Vec<&[u8]> = words.iter().flatten().copied().collect();
+        resp::command(&mut self.bytes, words);
+        self.replies += 1;
+    }
+}
+
+impl core::fmt::Debug for Login {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Login(..)")
+    }
+}
+
 // === impl Language ===
 
 impl Language {
@@ -146,10 +182,11 @@ impl Language {
         }
     }
 
-    /// The bytes of one call for these trips. Both stores are told that it is the end: only then are long replies sure to come whole (docs/hosts.md).
-    pub fn write<'a>(self, trips: impl IntoIterator<Item = &'a Trip>) -> Vec<u8> {
+    /// The bytes of one call for these trips, behind a connection's beginning. Both stores are told that it is the end: only then are long replies sure to
+    /// come whole (docs/hosts.md).
+    pub fn write<'a>(self, login: &Login, trips: impl IntoIterator<Item = &'a Trip>) -> Vec<u8> {
         let trips: Vec<_> = trips.into_iter().collect();
-        let (mut out, room) = (Vec::with_capacity(512), self.room(trips.len()));
+        let (mut out, room) = (login.bytes.clone(), self.room(trips.len()));
         for trip in trips {
             trip.write(self, room, &mut out);
         }
@@ -162,7 +199,12 @@ impl Language {
     }
 
     /// What a call's body makes of its trips, each of which gets its own replies. `None` stands for one that is given up; its replies are skipped.
-    pub fn read(self, body: &[u8], trips: Vec<(usize, Option<Trip>)>) -> Vec<Option<Result<Outcome, Failure>>> {
+    pub fn read(
+        self,
+        login: &Login,
+        body: &[u8],
+        trips: Vec<(usize, Option<Trip>)>,
+    ) -> Vec<Option<Result<Outcome, Failure>>> {
         let wanted: usize = trips.iter().map(|(replies, _)| replies).sum();
         match self {
             Self::Memcached => {
@@ -171,8 +213,9 @@ impl Language {
             }
             Self::Redis | Self::Webdis => {
                 // One more for QUIT; Webdis sends none.
-                let replies = resp::replies(body, wanted + usize::from(self == Self::Redis));
-                share(&replies, trips, Trip::read_redis)
+                let replies = resp::replies(body, login.replies + wanted + usize::from(self == Self::Redis));
+                // Where a login failed, every command behind it is refused too.
+                share(replies.get(login.replies..).unwrap_or_default(), trips, Trip::read_redis)
             }
         }
     }

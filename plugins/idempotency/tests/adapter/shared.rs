@@ -232,3 +232,30 @@ fn two_proxies_with_one_store_run_a_key_once() {
     again.answer(id, &[(":status", "200")], &shop.store.answer(&callout));
     replayed(second);
 }
+
+/// Each connection says who it is.
+#[test]
+fn a_redis_that_wants_a_password_gets_it_with_each_call() {
+    let base = |password: &str| {
+        format!(
+            r#""store": {{"kind": "redis", "cluster": "store", "max_new_connections": 10000, "username": "edge", "database": 3,
+                "password": {{"literal": "{password}"}}}}, "insecure_literal": true, "secret": [{{"env": "KEY"}}], "headers_stop_iteration": true"#
+        )
+    };
+    let mut shop = Shop::of_redis(1, &base("open sesame"), "");
+    shop.store.password = Some("open sesame");
+    let mut shop = shop.warm();
+    let calls: Vec<_> = (0..20).map(|n| post(&n.to_string()).send(shop.one())).collect();
+    shop.turn();
+    shop.turn();
+    assert!(calls.iter().all(|call| state(call) == "claimed"), "alone and shared");
+    assert_eq!(shop.store.database(), "3");
+    leave(calls);
+    shop.is_quiet();
+
+    let mut shop = Shop::of_redis(1, &base("open barley"), "");
+    shop.store.password = Some("open sesame");
+    is(shop.send(&post("k")), 503, "store");
+    let logged = format!("{:?} {:?}", shop.one().host().logs(), shop.one().plugin());
+    assert!(!logged.contains("barley"), "{logged}");
+}

@@ -45,6 +45,10 @@ pub(crate) struct FakeRedis {
     /// The node that they are moving to.
     pub(crate) moving_to: Option<&'static str>,
     asking: bool,
+    /// Whoever doesn't say it may do nothing.
+    pub(crate) password: Option<&'static str>,
+    /// Who has said so on this connection, and which database it uses.
+    session: (bool, String),
 }
 
 impl FakeRedis {
@@ -52,7 +56,9 @@ impl FakeRedis {
         let known = scripts().map(|(script, _)| script.sha1).into();
         let (records, tombstones, did) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (evicts, error, at, moving_to, asking) = (false, None, None, None, false);
-        Self { clock: clock.clone(), records, tombstones, known, did, evicts, error, at, moving_to, asking }
+        let (password, session) = (None, Default::default());
+        let clock = clock.clone();
+        Self { clock, records, tombstones, known, did, evicts, error, at, moving_to, asking, password, session }
     }
 
     /// `SCRIPT FLUSH`, or a restart.
@@ -71,6 +77,11 @@ impl FakeRedis {
         self.tombstones.clear();
     }
 
+    /// Which database the last connection used.
+    pub(crate) fn database(&self) -> &str {
+        &self.session.1
+    }
+
     /// How often a verb was run.
     pub(crate) fn ran(&self, verb: &str) -> usize {
         self.did.iter().filter(|did| **did == verb).count()
@@ -86,6 +97,19 @@ impl FakeRedis {
             b"QUIT" => b"+OK\r\n".to_vec(),
             b"ASKING" => {
                 self.asking = true;
+                b"+OK\r\n".to_vec()
+            }
+            b"AUTH" => {
+                self.session.0 = Some(&*text(command.last().unwrap())) == self.password;
+                if self.session.0 {
+                    b"+OK\r\n".to_vec()
+                } else {
+                    b"-WRONGPASS invalid username-password pair\r\n".to_vec()
+                }
+            }
+            _ if self.password.is_some() && !self.session.0 => b"-NOAUTH Authentication required.\r\n".to_vec(),
+            b"SELECT" => {
+                self.session.1 = text(&command[1]);
                 b"+OK\r\n".to_vec()
             }
             b"EVAL" | b"EVALSHA" => self.eval(command, node, asking),
@@ -207,6 +231,7 @@ impl FakeRedis {
 impl Store for FakeRedis {
     fn answer(&mut self, callout: &Callout) -> Vec<u8> {
         let node = callout.headers.iter().find(|(name, _)| name == "x-redis-node").map(|(_, value)| value.as_str());
+        self.session = Default::default();
         commands(&callout.body).iter().flat_map(|command| self.run(command, node)).collect()
     }
 

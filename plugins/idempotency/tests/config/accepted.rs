@@ -5,7 +5,7 @@ use core::time::Duration;
 use idempotency::canonical::Pointers;
 use idempotency::fingerprint::Selection;
 use idempotency::header::Syntax;
-use idempotency::policy::{Home, HomeBy, Kind, Remote, Store};
+use idempotency::policy::{Home, HomeBy, Kind, Login, Remote, Store};
 use sdk_shim::common::Secret;
 
 fn seconds(n: u64) -> Duration {
@@ -41,8 +41,23 @@ fn a_shared_store_needs_its_name_and_a_secret() {
         cluster_mode: false,
         max_new_connections: 200,
         accept_eviction: false,
+        login: Login::default(),
     };
     assert_eq!((policy.store, policy.secrets), (Store::Remote(remote), vec![Secret::Env("KEY".to_owned())]));
+}
+
+#[test]
+fn redis_may_want_a_password_and_have_more_than_one_database() {
+    let login = |more: &str| {
+        let store = format!(r#""store": {{"kind": "redis", "cluster": "s"{more}}}, "secret": [{{"env": "KEY"}}]"#);
+        let Store::Remote(remote) = accepted(&format!("{{{store}}}")).store else { panic!("no remote store") };
+        remote.login
+    };
+    let password = Some(Secret::Env("REDIS_PASSWORD".to_owned()));
+    let alone = Login { password: password.clone(), ..Login::default() };
+    assert_eq!(login(r#", "password": {"env": "REDIS_PASSWORD"}"#), alone);
+    let named = Login { username: "edge".to_owned(), password, database: 3 };
+    assert_eq!(login(r#", "username": "edge", "password": {"env": "REDIS_PASSWORD"}, "database": 3"#), named);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// Objects with fields that somebody knows, and others.
 fn object(value: impl Strategy<Value = Value>, most: usize) -> impl Strategy<Value = Map<String, Value>> {
-    let names = "store kind slots max_bytes cluster timeout cluster_mode max_new_connections accept_eviction secret env literal methods paths \
+    let names = "store kind slots max_bytes cluster timeout cluster_mode max_new_connections accept_eviction username password database secret env literal methods paths \
                  header required strict derive ttl lease tenant fingerprint json exclude headers query on_in_flight wait release_on replay_headers \
                  max_body store_body mirror host_suffix home by map namespace per_tenant_in_flight insecure_literal chain mode key \
                  headers_stop_iteration accept_reply_before_store debug_token";

@@ -166,6 +166,18 @@ const FAULTY_STORES: &[(&str, &[&str])] = &[
         &["$.store.timeout", "$.store.max_new_connections"],
     ),
     (
+        r#"{"store": {"kind": "webdis", "cluster": "s", "username": "u", "password": {"env": "P"}, "database": 1}, "secret": [{"env": "A"}]}"#,
+        &["$.store.username", "$.store.password", "$.store.database"],
+    ),
+    (
+        r#"{"store": {"kind": "redis", "cluster": "s", "username": "u", "database": 65536}, "secret": [{"env": "A"}]}"#,
+        &["$.store.database", "$.store.username"],
+    ),
+    (
+        r#"{"store": {"kind": "redis", "cluster": "s", "password": {"literal": "p"}, "cluster_mode": true, "database": 1}, "secret": [{"env": "A"}]}"#,
+        &["$.store.password.literal", "$.store.database"],
+    ),
+    (
         r#"{"store": {"kind": "webdis", "cluster": "s", "cluster_mode": true}, "secret": [{"env": "A"}]}"#,
         &["$.store.cluster_mode"],
     ),
