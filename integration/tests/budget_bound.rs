@@ -3,20 +3,32 @@
 
 mod budget;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use budget::{SOON, Story, entries, route};
 use integration::upstream::Seen;
 use integration::{Call, Fault, Storm, TestResult, config, eventually, eventually_eq};
 use serde_json::json;
 
-/// First tries and retries that came in a span.
-fn within(seen: &[Seen], from: Instant, span: Duration) -> (usize, usize) {
-    let (first, later): (Vec<&Seen>, Vec<&Seen>) = seen
-        .iter()
-        .filter(|seen| (from..from + span).contains(&seen.at))
-        .partition(|seen| seen.header("x-envoy-attempt-count") == Some("1"));
-    (first.len(), later.len())
+/// When first tries came, and when retries were granted. A retry comes one back-off after its grant, so it counts when the try
+/// that it repeats was seen: that is what the budget answered.
+fn first_tries_and_grants(seen: &[Seen]) -> TestResult<(Vec<Instant>, Vec<Instant>)> {
+    let mut tries = HashMap::new();
+    for seen in seen {
+        let id = seen.header("x-request-id").context("Envoy names each request")?;
+        let attempt: u32 = seen.header("x-envoy-attempt-count").context("Envoy counts the tries")?.parse()?;
+        tries.insert((id, attempt), seen.at);
+    }
+    let (first, later): (Vec<_>, Vec<_>) = tries.iter().partition(|((_, attempt), _)| *attempt == 1);
+    let first = first.into_iter().map(|(_, at)| *at).collect();
+    let grants = later.into_iter().map(|((id, attempt), _)| tries.get(&(*id, attempt - 1)).copied());
+    Ok((first, grants.collect::<Option<_>>().context("a retry without the try before it")?))
+}
+
+fn within(times: &[Instant], from: Instant, span: Duration) -> usize {
+    times.iter().filter(|at| (from..from + span).contains(at)).count()
 }
 
 #[test]
@@ -46,12 +58,14 @@ fn with_a_budget_every_second_of_it_stays_below_the_bound() -> TestResult {
     assert_eq!(workers.values().filter(|connections| **connections > 100).count(), 2, "both worked: {workers:?}");
 
     let seen = story.orders.seen();
+    let (first, grants) = first_tries_and_grants(&seen)?;
+    assert_eq!((first.len(), first.len() + grants.len()), (600, seen.len()));
     let later: Vec<Instant> = seen.iter().map(|seen| seen.at).filter(|at| *at >= begun + ttl).collect();
     for from in &later {
-        let (requests, retries) = within(&seen, *from, ttl);
+        let (requests, retries) = (within(&first, *from, ttl), within(&grants, *from, ttl));
         // A window turns tick by tick: the requests of one more tick, a tenth of its length, may have been in it.
-        let (before, _) = within(&seen, from.checked_sub(ttl / 10).unwrap_or(*from), ttl / 10);
-        assert!(retries * 5 <= requests + before + 5, "{retries} retries of {requests} requests");
+        let before = within(&first, from.checked_sub(ttl / 10).unwrap_or(*from), ttl / 10);
+        assert!(retries * 5 <= requests + before + 5, "{retries} retries of {requests} requests and {before} before");
     }
     assert!(later.len() > 400, "{} attempts were looked at", later.len());
     assert!(story.retries() > 60, "and it is used: {} retries", story.retries());
