@@ -54,7 +54,7 @@ pub use config::xds::{DynamicFilter, XdsFile};
 pub use envoy::Envoy;
 pub use ledger::Ledger;
 pub use port::ReservedPort;
-pub use upstream::{Fault, Grpc, Upstream};
+pub use upstream::{Answer, Fault, Grpc, Upstream};
 pub use wait::{Check, eventually, eventually_eq, eventually_some, throughout};
 
 /// What a test returns: `?` works on every error, and the failure prints the chain of causes.

@@ -40,6 +40,10 @@ pub struct Capabilities {
     pub ticks_at_will: bool,
     /// A configuration that was replaced may finish what it has begun.
     pub retires_late: bool,
+    /// A filter may hold back an answer whose headers it has paused: let it go within its body or from a timer, and have it retried.
+    pub holds_responses: bool,
+    /// A request header limits how long the proxy waits for the answer.
+    pub limits_by_header: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
@@ -60,7 +64,7 @@ pub struct Capabilities {
     pub cluster: &'static [&'static str],
 }
 
-/// Envoy 1.36 - 1.40, as observed.
+/// Envoy from 1.39.1 on, as observed up to 1.40.0.
 pub const ENVOY: Capabilities = Capabilities {
     flavor: Flavor::Envoy,
     upstream_chain: true,
@@ -73,6 +77,8 @@ pub const ENVOY: Capabilities = Capabilities {
     tells_empty: true,
     ticks_at_will: true,
     retires_late: true,
+    holds_responses: true,
+    limits_by_header: true,
     response_flags: true,
     tcp_tunnel: true,
     named_clusters: true,
@@ -85,6 +91,10 @@ pub const ENVOY: Capabilities = Capabilities {
     virtual_host: &["xds", "virtual_host_name"],
     cluster: &["xds", "cluster_name"],
 };
+
+/// Envoy 1.36 to 1.39.0, as observed; also any that doesn't tell its version. They lose a part of an answer that a timer lets go, and 1.36 dies of a
+/// retry of one that was held back (envoyproxy/envoy#41879).
+pub const ENVOY_BEFORE_1_39_1: Capabilities = Capabilities { holds_responses: false, ..ENVOY };
 
 /// `WasmX` of Kong Gateway 3.4 - 3.9, as observed.
 pub const WASMX: Capabilities = Capabilities {
@@ -102,6 +112,8 @@ pub const WASMX: Capabilities = Capabilities {
     ticks_at_will: false,
     // Saying that all is done traps.
     retires_late: false,
+    holds_responses: false,
+    limits_by_header: false,
     response_flags: false,
     tcp_tunnel: false,
     named_clusters: false,
@@ -119,7 +131,16 @@ pub const WASMX: Capabilities = Capabilities {
 /// (`plugin_name` can't be asked: reading it in `on_configure` segfaults `WasmX`.)
 pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabilities {
     let wasmx_root = property(&["plugin_root_id"]).is_some_and(|id| id == b"0");
-    if wasmx_root && property(&["xds", "node", "id"]).is_none() { &WASMX } else { &ENVOY }
+    if wasmx_root && property(&["xds", "node", "id"]).is_none() {
+        return &WASMX;
+    }
+    let number = |which| {
+        let bytes = property(&["xds", "node", "user_agent_build_version", "version", which])?;
+        bytes.first_chunk::<8>().map(|number| u64::from_le_bytes(*number))
+    };
+    // A number that is 0 isn't told.
+    let version = ["major_number", "minor_number", "patch"].map(|which| number(which).unwrap_or(0));
+    if version >= [1, 39, 1] { &ENVOY } else { &ENVOY_BEFORE_1_39_1 }
 }
 
 /// Which proxy runs us.

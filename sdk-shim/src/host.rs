@@ -182,7 +182,11 @@ pub trait Host {
     /// Removes a header.
     fn remove_header(&self, map: Map, name: &str);
     /// At most `max` bytes of a body.
-    fn body(&self, body: Body, max: usize) -> Option<Vec<u8>>;
+    fn body(&self, body: Body, max: usize) -> Option<Vec<u8>> {
+        self.body_from(body, 0, max)
+    }
+    /// At most `max` bytes of a body behind its first `start`. `WasmX` gives them from the first one on, whatever `start` is.
+    fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>>;
     /// Answers the client ourselves. At most once per stream.
     fn reply(&self, reply: &Reply);
     /// Lets a paused half of the effective stream go on.

@@ -8,6 +8,7 @@
 
 use crate::config::Reader;
 use crate::host::{Host, Map};
+use crate::path::without_query;
 use sha2::{Digest, Sha256};
 
 /// The key of everything beyond the registry's bound.
@@ -238,7 +239,7 @@ fn route<H: Host>(host: &H) -> Vec<u8> {
 }
 
 fn first_segments(path: &[u8], n: usize) -> Vec<u8> {
-    let path = path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+    let path = without_query(path);
     let segments = path.split(|b| *b == b'/').filter(|segment| !segment.is_empty()).take(n);
     segments.flat_map(|segment| [b"/", segment].concat()).collect()
 }

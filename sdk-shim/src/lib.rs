@@ -11,8 +11,8 @@
 //! | a plugin's shape and `register!` | [`entry`] |
 //! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
 //! | counting and sliding windows | [`meter`], [`window`] |
-//! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`] |
-//! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`answers`], [`headers`] |
+//! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`], [`notice`] |
+//! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`ending`], [`answers`], [`headers`], [`path`] |
 //! | calls to other services | [`dispatch`] |
 //! | JSON, configuration and its faults | [`json`], [`config`], [`common`] |
 //! | answers in the service's place | [`refusal`] |
@@ -24,6 +24,7 @@ pub mod claim;
 pub mod common;
 pub mod config;
 pub mod dispatch;
+pub mod ending;
 pub mod entry;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
@@ -37,8 +38,10 @@ pub mod keys;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod meter;
+pub mod notice;
 pub mod outcome;
 pub mod overrides;
+pub mod path;
 pub mod random;
 pub mod ratio;
 pub mod refusal;

@@ -3,6 +3,12 @@
 //! A proxy's status says too little: a 503 may come from the service, from the proxy (nobody answered) or from one of our
 //! own filters, and only the first two speak of the service. [`Answer`] is what the host tells, [`Outcome::of`]
 //! decides. The flags are Envoy's `response.flags` (docs/hosts.md F11).
+//!
+//! Some services say `200` and mean otherwise. The protocol-health plugin reads what they mean and tells the others: by a header
+//! ([`MARK`]), on which Envoy's own matchers act too, and by filter state ([`TOLD`]), which no service and no client can write. The
+//! header says that there is something to read; only the filter state is believed ([`told`]).
+
+use crate::host::{Host, Map};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,10 +52,56 @@ impl Outcome {
         }
     }
 
+    /// What a word of [`Outcome::as_str`] stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Each of them.
+    pub const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Partial,
+        Self::CallerFault,
+        Self::Overload,
+        Self::Timeout,
+        Self::ServerFault,
+        Self::Unreachable,
+        Self::LocalReject,
+        Self::Replay,
+        Self::Unknown,
+    ];
+
+    /// Whether another host might have done better.
+    pub const fn is_upstreams_fault(self) -> bool {
+        matches!(self, Self::Overload | Self::Timeout | Self::ServerFault | Self::Unreachable)
+    }
+
     /// Whether it says anything about the upstream. What doesn't must never count against it, nor for it.
     pub const fn speaks_of_upstream(self) -> bool {
         !matches!(self, Self::LocalReject | Self::Replay | Self::Unknown)
     }
+}
+
+/// Response header that says that a call came to something else than `ok`, and to what.
+pub const MARK: &str = "x-holdfast-outcome";
+
+/// The cell of the word by which protocol-health says that it tells anything ([`crate::notice`]): where nobody does, nobody asks.
+pub const TELLS: &str = "holdfast;protocol-health;tells";
+
+/// Filter state that says what the last attempt came to.
+pub const TOLD: &[&str] = &["holdfast.outcome"];
+
+/// What protocol-health tells of the response that is on its way; `None` where it says nothing, or a header says so alone. One look for
+/// a header that is absent as a rule.
+pub fn told<H: Host>(host: &H) -> Option<Outcome> {
+    host.header(Map::ResponseHeaders, MARK)?;
+    told_at_last(host)
+}
+
+/// The same at the end, when headers are gone: what was told of the last attempt.
+pub fn told_at_last<H: Host>(host: &H) -> Option<Outcome> {
+    let told = host.property(TOLD)?;
+    Outcome::parse(core::str::from_utf8(&told).ok()?.split(';').next()?)
 }
 
 /// Bits of Envoy's `response.flags`.
@@ -92,6 +144,8 @@ pub enum Answer {
         /// gRPC status, from headers or trailers.
         grpc: Option<u32>,
     },
+    /// The service, and its status isn't all: protocol-health has read what it means.
+    Judged(Outcome),
     /// Not the service: the proxy replied, or nobody did. The flags say why.
     NotService {
         /// Envoy's `response.flags`; 0 where the host has none.
@@ -107,6 +161,7 @@ impl Outcome {
         match answer {
             Answer::Service { grpc: Some(code), status: 200 } => Self::of_grpc(code),
             Answer::Service { status, .. } => Self::of_status(status),
+            Answer::Judged(outcome) => outcome,
             Answer::NotService { flags, request_sent } => Self::of_flags(flags, request_sent),
         }
     }
@@ -172,6 +227,20 @@ mod tests {
             assert_eq!(nobody(flags), Outcome::LocalReject, "{flags}");
         }
         assert!(!nobody(flag::CLIENT_ABORT | flag::UPSTREAM_TIMEOUT).speaks_of_upstream());
+    }
+
+    #[test]
+    fn words_stand_for_outcomes() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+        }
+        assert_eq!((Outcome::parse(""), Outcome::parse("OK")), (None, None));
+    }
+
+    #[test]
+    fn a_header_alone_is_not_believed() {
+        let host = crate::fake::FakeProxy::envoy().worker();
+        assert_eq!(told(&host), None);
     }
 
     #[test]

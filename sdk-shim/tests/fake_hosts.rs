@@ -6,7 +6,7 @@ mod fake_support;
 use fake_support::{Event, ask_first, callout, start, start_idle};
 use sdk_shim::entry::Flow;
 use sdk_shim::fake::{FakeHost, FakeProxy};
-use sdk_shim::flavor::{ENVOY, Flavor, WASMX, detect};
+use sdk_shim::flavor::{ENVOY, ENVOY_BEFORE_1_39_1, Flavor, WASMX, detect};
 use sdk_shim::host::{Callout, CalloutId, Direction, Expect, Host, HostError, Map, MetricKind};
 use std::time::Duration;
 
@@ -14,10 +14,13 @@ const GET: &[(&str, &str); 2] = &[(":method", "GET"), (":path", "/pay")];
 
 #[test]
 fn each_flavor_is_detected_by_its_properties() {
-    for (host, capabilities) in [(FakeHost::envoy(), &ENVOY), (FakeHost::wasmx(), &WASMX)] {
+    let old = FakeProxy::envoy_before_1_39_1().worker();
+    for (host, capabilities) in [(FakeHost::envoy(), &ENVOY), (old, &ENVOY_BEFORE_1_39_1), (FakeHost::wasmx(), &WASMX)]
+    {
         assert_eq!(detect(|path| host.property(path)), capabilities);
         assert_eq!(host.capabilities(), capabilities);
     }
+    assert_eq!(detect(|_| None), &ENVOY_BEFORE_1_39_1, "one that tells nothing");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::apt;
 use crate::context::Context;
@@ -42,12 +42,19 @@ const EXPORTS: [&str; 18] = [
     "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
-    "proxy_on_response_body",
-    "proxy_on_response_trailers",
+    "guard_on_response_body",
+    "guard_on_response_trailers",
     "proxy_on_http_call_response",
     "proxy_on_done",
     "proxy_on_log",
     "proxy_on_delete",
+];
+
+/// Exports that take the place of the SDK's own (`sdk-shim/src/live/raw.rs` says why), and whose. The names are of one length, so that a module's other
+/// bytes stay where they are.
+const GUARDS: [(&str, &str); 2] = [
+    ("guard_on_response_body", "proxy_on_response_body"),
+    ("guard_on_response_trailers", "proxy_on_response_trailers"),
 ];
 
 /// What runs per request is built for speed.
@@ -68,7 +75,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 8] = [
+const MODULES: [Module; 9] = [
     Module {
         package: "circuit-breaker",
         features: "live",
@@ -98,6 +105,13 @@ const MODULES: [Module; 8] = [
         profile: SMALL,
         file: "test/idempotency_next.wasm",
         limit: None,
+    },
+    Module {
+        package: "protocol-health",
+        features: "live",
+        profile: FAST,
+        file: "protocol_health.wasm",
+        limit: Some(300),
     },
     Module { package: "noop", features: "live", profile: FAST, file: "test/noop.wasm", limit: None },
     Module { package: "noop", features: "live,host-calls", profile: FAST, file: "test/host_calls.wasm", limit: None },
@@ -183,7 +197,24 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     let merge = (module.profile == SMALL).then_some("--merge-similar-functions");
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
     cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).arg(&cut).arg("-o").arg(&optimized).run()?;
+    let mut bytes = fs::read(&optimized)?;
+    GUARDS.iter().try_for_each(|(guard, guarded)| rename(&mut bytes, guard, guarded))?;
+    fs::write(&optimized, bytes)?;
     Ok(optimized)
+}
+
+/// Renames an export, of which there is one, to a name of the same length.
+fn rename(module: &mut [u8], from: &str, to: &str) -> Result<()> {
+    ensure!(from.len() == to.len(), "{from} and {to} aren't of one length");
+    let places: Vec<usize> = module
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    let [place] = places[..] else { bail!("{from} is there {} times", places.len()) };
+    module.iter_mut().skip(place).zip(to.as_bytes()).for_each(|(old, new)| *old = *new);
+    Ok(())
 }
 
 /// What is to be kept, as binaryen wants to be told: a root that reaches every export that stays.
@@ -233,6 +264,16 @@ mod tests {
         assert!(module.check_size(250 * 1024).is_ok());
         let error = module.check_size(250 * 1024 + 103).unwrap_err().to_string();
         assert!(error.contains("circuit_breaker.wasm is 250.1 KiB") && error.contains("250 KiB"), "{error}");
+    }
+
+    #[test]
+    fn an_export_is_renamed_in_its_place_and_only_where_it_is_alone() {
+        let mut module = b"..guard_on_x..".to_vec();
+        rename(&mut module, "guard_on_x", "proxy_on_x").unwrap();
+        assert_eq!(module, b"..proxy_on_x..");
+        assert!(rename(&mut module, "guard_on_x", "proxy_on_x").is_err(), "not there");
+        assert!(rename(&mut b"guard_on_x guard_on_x".to_vec(), "guard_on_x", "proxy_on_x").is_err(), "twice");
+        assert!(GUARDS.iter().all(|(guard, guarded)| guard.len() == guarded.len() && EXPORTS.contains(guard)));
     }
 
     #[test]

@@ -38,6 +38,19 @@ pub enum Fault {
     Cut,
 }
 
+/// An answer of one's own in place of the usual JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `content-type`.
+    pub content_type: String,
+    /// Its body, part by part.
+    pub parts: Vec<Vec<u8>>,
+    /// The time between two parts.
+    pub every: Duration,
+}
+
 /// How a gRPC call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grpc {
@@ -49,6 +62,29 @@ pub enum Grpc {
     TrailersOnly(u32),
     /// A message, then this status in trailers. Text: `message-then:14`.
     MessageThen(u32),
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// JSON, in one part.
+    pub fn json(body: &serde_json::Value) -> Self {
+        Self::typed("application/json", body.to_string().as_bytes())
+    }
+
+    /// Anything, in one part, with status 200.
+    pub fn typed(content_type: &str, body: &[u8]) -> Self {
+        Self { status: 200, content_type: content_type.into(), parts: vec![body.to_vec()], every: Duration::ZERO }
+    }
+
+    /// The same in two halves, the second one later.
+    #[must_use]
+    pub fn in_halves(mut self, every: Duration) -> Self {
+        let whole = self.parts.concat();
+        let (first, second) = whole.split_at(whole.len() / 2);
+        (self.parts, self.every) = (vec![first.to_vec(), second.to_vec()], every);
+        self
+    }
 }
 
 // === impl Fault ===

@@ -30,7 +30,7 @@ mod ledger;
 mod reply;
 mod server;
 
-pub use fault::{Fault, Grpc};
+pub use fault::{Answer, Fault, Grpc};
 pub use ledger::Seen;
 
 use std::sync::Arc;
@@ -75,6 +75,11 @@ impl Upstream {
     /// What gRPC calls are answered with while the fault is [`Fault::Healthy`] or [`Fault::Slow`].
     pub fn set_grpc(&self, grpc: Grpc) {
         self.state.switches().grpc = grpc;
+    }
+
+    /// What requests that are no gRPC calls, streams or health checks are answered with while the fault is [`Fault::Healthy`] or [`Fault::Slow`].
+    pub fn set_answer(&self, answer: Answer) {
+        self.state.switches().answer = Some(answer);
     }
 
     /// Headers of all answers from now on, besides their own; a value may hold any byte but controls.

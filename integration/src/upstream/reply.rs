@@ -16,9 +16,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::fault::{Fault, Grpc};
+use super::fault::{Answer, Fault, Grpc};
 use super::ledger::Visit;
-use super::server::State;
+use super::server::{State, Switches};
 use crate::client::{framed, unframed};
 use crate::serve::Body;
 
@@ -45,13 +45,33 @@ pub(super) fn holding(response: Response<Body>, visit: Visit) -> Response<Body> 
 
 /// The answer of a service that is well.
 pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
-    let end = state.switches().grpc;
+    let Switches { grpc: end, answer, .. } = state.switches().clone();
     match request.uri().path() {
         "/sse" => events(request.uri().query().unwrap_or("")),
         "/ws" if request.headers().contains_key(UPGRADE) => web_socket(state, request),
         _ if is_grpc(request.headers()) => grpc(end, request).await,
-        _ => rest(&state.name, request).await,
+        _ => match answer {
+            Some(answer) => told(answer, request).await,
+            None => rest(&state.name, request).await,
+        },
     }
+}
+
+/// What a test wants to be said.
+async fn told(answer: Answer, request: Request<Incoming>) -> Response<Body> {
+    drop(request.into_body().collect().await);
+    let every = answer.every;
+    let part = move |(n, part): (usize, Vec<u8>)| async move {
+        tokio::time::sleep(if n == 0 { Duration::ZERO } else { every }).await;
+        Ok(Frame::data(Bytes::from(part)))
+    };
+    let parts: Vec<(usize, Vec<u8>)> = answer.parts.into_iter().enumerate().collect();
+    let mut response = Response::new(streamed(stream::iter(parts).then(part)));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
 }
 
 /// An error status with a little JSON.

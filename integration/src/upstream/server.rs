@@ -7,7 +7,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, Response};
 use tokio::net::TcpStream;
 
-use super::fault::{Fault, Grpc};
+use super::fault::{Answer, Fault, Grpc};
 use super::ledger::Ledger;
 use super::reply;
 use crate::TestResult;
@@ -27,13 +27,21 @@ pub(super) struct Switches {
     pub(super) fault: Fault,
     pub(super) health: Fault,
     pub(super) grpc: Grpc,
+    /// In place of the usual JSON.
+    pub(super) answer: Option<Answer>,
     /// Further headers of every answer.
     pub(super) headers: HeaderMap,
 }
 
 /// Binds a port and serves it in the background.
 pub(super) fn start(name: &str) -> TestResult<Arc<State>> {
-    let healthy = Switches { fault: Fault::Healthy, health: Fault::Healthy, grpc: Grpc::Ok, headers: HeaderMap::new() };
+    let healthy = Switches {
+        fault: Fault::Healthy,
+        health: Fault::Healthy,
+        grpc: Grpc::Ok,
+        answer: None,
+        headers: HeaderMap::new(),
+    };
     serve::start(|port| State { name: name.into(), port, ledger: Arc::default(), switches: Mutex::new(healthy) })
 }
 

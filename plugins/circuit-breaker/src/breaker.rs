@@ -16,6 +16,8 @@ use sdk_shim::journal::Journal;
 use sdk_shim::json::Value;
 use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
+use sdk_shim::notice::Notice;
+use sdk_shim::outcome::TELLS;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::time::{Instant, nanos};
@@ -35,6 +37,8 @@ pub struct Breaker {
     journal: Journal,
     random: RefCell<SplitMix64>,
     pub(crate) debug_token: Option<Vec<u8>>,
+    /// Whether protocol-health tells what answers mean.
+    pub(crate) outcomes: Notice,
     claim: Claim,
     /// No other configuration of this instance came since; looked up on each tick.
     is_newest: Cell<bool>,
@@ -57,6 +61,7 @@ impl Breaker {
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
         let keys = Keys::new("circuit-breaker", common, &policy.meaning());
         Ok(Self {
+            outcomes: Notice::heard(host, TELLS),
             claim: Claim::lay(host, keys.prefix(), configuration),
             is_newest: Cell::new(true),
             ticked: Cell::default(),
@@ -188,6 +193,7 @@ impl Breaker {
         }
         self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.is_newest(host));
+        self.outcomes.refresh(host);
         let now = host.now();
         if self.missed_ticks(now) {
             self.jumped.set(Some(now));

@@ -11,7 +11,7 @@ use sdk_shim::common::Chain;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::{Flow, Plugin};
 use sdk_shim::host::{Host, Map};
-use sdk_shim::outcome::Answer;
+use sdk_shim::outcome::{self, Answer};
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
@@ -139,7 +139,11 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
             let value = self.0.describe(&pending.track, Some(pending.ticket));
             host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, value.as_bytes());
         }
-        let Heard::All(answer) = pending.heard else { return Flow::Continue };
+        let Heard::All(mut answer) = pending.heard else { return Flow::Continue };
+        if self.0.outcomes.known() {
+            answer = judge::judged(answer, || outcome::told(host));
+            pending.heard = Heard::All(answer);
+        }
         if policy.measure == Measure::Headers || pending.tunnel || judge::is_stream(host, pending.heard) {
             self.finish(call, host, Some(answer), now);
         }
@@ -195,7 +199,11 @@ impl CircuitBreaker {
     fn end<H: Host>(&self, call: &mut Call, host: &H) {
         let Call::Pending(pending) = call else { return };
         let now = host.now();
-        let answer = judge::end(host, self.0.policy(), pending);
+        let mut answer = judge::end(host, self.0.policy(), pending);
+        if self.0.outcomes.known() && pending.heard != Heard::Nothing {
+            // What could not be held back is known only now.
+            answer = answer.map(|answer| judge::judged(answer, || outcome::told_at_last(host)));
+        }
         if pending.heard == Heard::Nothing || self.0.policy().measure == Measure::Completion {
             pending.latency = pending.elapsed(now);
         }

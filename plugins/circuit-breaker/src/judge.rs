@@ -8,6 +8,7 @@ use crate::filter::Pending;
 use crate::policy::Policy;
 use core::time::Duration;
 use sdk_shim::common::Chain;
+use sdk_shim::ending::{VIA_UPSTREAM, details, flags, is_unconnected};
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
 use sdk_shim::outcome::{Answer, Outcome, flag};
@@ -17,8 +18,6 @@ pub const REFUSED: &str = "holdfast.circuit_breaker";
 
 /// Filter state by which an attempt that we refused ourselves is known to the request's other attempts.
 pub const REFUSED_ATTEMPT: &str = "holdfast.circuit_breaker.refused_attempt";
-/// `response.code_details` where the service answered.
-const VIA_UPSTREAM: &[u8] = b"via_upstream";
 /// The same where the stream's maximal duration was over, which a client may have chosen.
 const MAX_DURATION: &[u8] = b"max_duration_timeout";
 
@@ -42,6 +41,7 @@ pub fn verdict(policy: &Policy, answer: Answer, latency: Duration) -> Verdict {
     let slow = latency >= policy.slow_call;
     let failed = match answer {
         Answer::Service { status, grpc } => policy.failure_on.holds(status, grpc),
+        Answer::Judged(outcome) => policy.failure_on.holds_outcome(outcome),
         Answer::NotService { .. } => true,
     };
     if failed || (slow && policy.slow_is_failure) { Verdict::Failure { slow } } else { Verdict::Success { slow } }
@@ -65,6 +65,14 @@ pub fn response_headers<H: Host>(host: &H, policy: &Policy, call: &Pending, end:
         return Heard::Headers;
     }
     Heard::All(Answer::Service { status, grpc })
+}
+
+/// A status that says that all is well may mean something else, if protocol-health says so.
+pub fn judged(answer: Answer, told: impl FnOnce() -> Option<Outcome>) -> Answer {
+    match answer {
+        Answer::Service { status: 100..=399, grpc: None } => told().map_or(answer, Answer::Judged),
+        _ => answer,
+    }
 }
 
 /// Whether the response is a stream that may live for hours (SSE, an upgrade), to be judged at its headers.
@@ -117,8 +125,7 @@ fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
 /// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts, hedge losers and
 /// where our own refusal of another attempt ended the request, else a timeout (a reset can't be told apart there).
 fn attempt_without_response<H: Host>(host: &H, policy: &Policy, call: &Pending, flags: u64) -> Option<Answer> {
-    let failed = host.property(&["upstream", "transport_failure_reason"]).is_some_and(|reason| !reason.is_empty());
-    if failed {
+    if is_unconnected(host) {
         return Some(Answer::NotService { flags: flag::CONNECT_FAILURE, request_sent: call.request_sent });
     }
     // A request that its client never finished: the silence is the client's.
@@ -132,18 +139,6 @@ fn attempt_without_response<H: Host>(host: &H, policy: &Policy, call: &Pending, 
         return None;
     }
     Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent: true })
-}
-
-fn flags<H: Host>(host: &H) -> u64 {
-    if !host.capabilities().response_flags {
-        return 0;
-    }
-    let bytes = host.property(&["response", "flags"]).unwrap_or_default();
-    bytes.first_chunk::<8>().map_or(0, |flags| u64::from_le_bytes(*flags))
-}
-
-fn details<H: Host>(host: &H) -> Vec<u8> {
-    host.property(&["response", "code_details"]).unwrap_or_default()
 }
 
 fn is_via_upstream<H: Host>(host: &H) -> bool {

@@ -9,6 +9,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use sdk_shim::common::{Common, Secret};
 use sdk_shim::key::digest;
+use sdk_shim::path::is_below;
 
 /// The draft's header, which has a syntax of its own.
 pub const HEADER: &str = "idempotency-key";
@@ -224,9 +225,4 @@ impl Policy {
     pub fn syntax(&self) -> Syntax {
         if self.header == HEADER { Syntax::Structured { strict: self.strict } } else { Syntax::Plain }
     }
-}
-
-fn is_below(path: &[u8], top: &str) -> bool {
-    let whole = |rest: &[u8]| rest.is_empty() || rest.starts_with(b"/") || top.ends_with('/');
-    path.strip_prefix(top.as_bytes()).is_some_and(whole)
 }

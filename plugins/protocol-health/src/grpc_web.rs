@@ -69,6 +69,11 @@ impl Reader {
         }
     }
 
+    /// Messages that have begun: of a call with one answer there is never a second one.
+    pub const fn begun(&self) -> u64 {
+        self.messages + matches!(self.state, State::Message) as u64
+    }
+
     /// Messages that have come whole.
     pub const fn messages(&self) -> u64 {
         self.messages

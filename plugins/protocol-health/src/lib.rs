@@ -1,15 +1,40 @@
 //! Protocol health: what a call came to, whatever it was spoken in.
 //!
 //! A gateway that sees HTTP statuses only believes a GraphQL service that answers `200 {"errors":[…]}`, and a gRPC service that answers `200` and
-//! `grpc-status: 14` in its trailers, to be well: nothing is ejected, nothing fails over. Here are the readers that know better. They take
-//! bytes as they come, keep a bounded few of them, and say what they found; the adapter that asks them on a proxy isn't built yet.
+//! `grpc-status: 14` in its trailers, to be well: nothing is ejected, nothing fails over. This plugin reads what they mean. Its entry in a cluster's
+//! filters judges each attempt, and tells Envoy in words that it understands; its entry in a listener's filters keeps deadlines, and what was said
+//! among ourselves from clients.
 //!
 //! | to find | look in |
 //! |---|---|
+//! | what can be configured | [`policy`], read by [`config`] |
+//! | what is spoken | [`protocol`], [`spoken`] |
+//! | what an attempt came to, as pure functions | [`judge`] |
 //! | a GraphQL answer's top level, and what it means | [`graphql`] |
 //! | the status in a gRPC-Web body | [`grpc_web`] |
-//! | how long a gRPC client waits | [`grpc_timeout`] |
+//! | what a REST service says besides its status | [`predicate`] |
+//! | how long a request may take | [`deadline`], [`grpc_timeout`] |
+//! | per attempt: what is held back, what Envoy is told | [`upstream`], [`held`] |
+//! | per request | [`edge`] |
+//! | how these meet the proxy | [`filter`] |
 
+pub mod config;
+pub mod deadline;
+pub mod edge;
+pub mod filter;
 pub mod graphql;
 pub mod grpc_timeout;
 pub mod grpc_web;
+pub mod held;
+pub mod judge;
+pub mod metrics;
+pub mod policy;
+pub mod predicate;
+pub mod protocol;
+pub mod spoken;
+pub mod upstream;
+
+pub use filter::ProtocolHealth;
+
+#[cfg(feature = "live")]
+sdk_shim::register!(crate::ProtocolHealth);

@@ -7,7 +7,7 @@ use crate::account::{Account, Answer, cell_name};
 use crate::decide::{self, Cause};
 use crate::marks;
 use crate::metrics::DownstreamMetrics;
-use crate::notices::{Empties, TellsClients};
+use crate::notices::{Empties, tells_clients};
 use crate::policy::{ClientRetries, Policy, RetryUnsafe};
 use crate::state::Slots;
 use crate::tally::{Line, Tally};
@@ -23,6 +23,7 @@ use sdk_shim::host::{Host, Map};
 use sdk_shim::journal::Journal;
 use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::{Counter, Lazy, Meter};
+use sdk_shim::notice::Notice;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
@@ -92,7 +93,7 @@ impl Downstream {
         let common = &policy.common;
         let proof = policy.client_retries.as_ref().and_then(|clients| clients.trusted_proof.as_ref());
         let proof = proof.map(|proof| proof.token.resolve(host, "$.client_retries.trusted_proof.token")).transpose()?;
-        TellsClients::new(&common.instance).say(host, policy.client_retries.is_some());
+        Notice::new(tells_clients(&common.instance)).say(host, policy.client_retries.is_some());
         let debug_token = common.debug_token.as_ref().map(|token| token.resolve(host, "$.debug_token")).transpose()?;
         Ok(Self {
             debug_token,

@@ -43,55 +43,9 @@ impl Record for Names {
     }
 }
 
-/// Whether an instance's downstream entry tells clients' retries apart.
-#[derive(Debug)]
-pub struct TellsClients {
-    cell: String,
-    known: Cell<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word(bool);
-
-impl Record for Word {
-    fn encode(&self) -> Vec<u8> {
-        vec![u8::from(self.0)]
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [word @ 0..=1] => Some(Self(*word == 1)),
-            _ => None,
-        }
-    }
-}
-
-// === impl TellsClients ===
-
-impl TellsClients {
-    /// The word of an instance.
-    pub fn new(instance: &str) -> Self {
-        Self { cell: format!("holdfast;retry-budget;{instance};clients"), known: Cell::new(false) }
-    }
-
-    /// The downstream entry says so; the newest configuration wins.
-    pub fn say<H: Host>(&self, host: &H, tells: bool) {
-        // Where it can't be said, clients' retries earn as first tries do.
-        let _ = cell::update(host, &self.cell, |word: Option<Word>| {
-            ((word != Some(Word(tells))).then_some(Word(tells)), ())
-        });
-    }
-
-    /// Whether it does, as of the last look.
-    pub fn known(&self) -> bool {
-        self.known.get()
-    }
-
-    /// Looks again. One shared read.
-    pub fn refresh<H: Host>(&self, host: &H) {
-        let seen = cell::read::<H, Word>(host, &self.cell);
-        self.known.set(seen.is_ok_and(|seen| seen.record == Some(Word(true))));
-    }
+/// Whether an instance's downstream entry tells clients' retries apart: the cell of that word.
+pub fn tells_clients(instance: &str) -> String {
+    format!("holdfast;retry-budget;{instance};clients")
 }
 
 // === impl Empties ===

@@ -10,7 +10,7 @@
 use crate::account::{Account, Answer, cell_name};
 use crate::decide::{self, Cause, left, wait_of};
 use crate::metrics::UpstreamMetrics;
-use crate::notices::{Empties, TellsClients};
+use crate::notices::{Empties, tells_clients};
 use crate::policy::Policy;
 use crate::pushback;
 use crate::tally::{Line, Tally};
@@ -24,6 +24,8 @@ use sdk_shim::journal::Journal;
 use sdk_shim::json::Value;
 use sdk_shim::keys::{Keys, Named};
 use sdk_shim::meter::Meter;
+use sdk_shim::notice::Notice;
+use sdk_shim::outcome;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
@@ -45,7 +47,9 @@ pub struct Upstream {
     meter: Meter,
     journal: Journal,
     empties: Empties,
-    clients: TellsClients,
+    clients: Notice,
+    /// Whether protocol-health tells what answers mean.
+    outcomes: Notice,
     random: RefCell<SplitMix64>,
     claim: Claim,
     is_newest: Cell<bool>,
@@ -88,7 +92,8 @@ impl Upstream {
             meter,
             journal: Journal::new("retry-budget", "upstream", &policy.common.instance),
             empties: Empties::new(&policy.common.instance),
-            clients: looked_up(host, TellsClients::new(&policy.common.instance)),
+            clients: Notice::heard(host, tells_clients(&policy.common.instance)),
+            outcomes: Notice::heard(host, outcome::TELLS),
             random: RefCell::new(SplitMix64::new(host.seed())),
             policy,
         }
@@ -184,7 +189,13 @@ impl Upstream {
         let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
         let may_be_grpc = attempt.may_be_grpc && status == 200;
         let grpc = if may_be_grpc { grpc_status(host) } else { None };
-        let is_retried = self.policy.retry_on.holds(status, grpc);
+        // A status that says that all is well may mean something else, and routes may retry what protocol-health marks.
+        let asks = status < 400 && grpc.is_none() && self.outcomes.known();
+        let told = if asks { outcome::told(host) } else { None };
+        let is_retried = match told {
+            Some(outcome) => self.policy.retry_on.holds_outcome(outcome),
+            None => self.policy.retry_on.holds(status, grpc),
+        };
         let is_well = (100..400).contains(&status) && grpc.unwrap_or(0) == 0;
         if is_well && !is_retried && attempt.nth == 1 && !attempt.track.notes_all.get() {
             return;
@@ -307,6 +318,7 @@ impl Upstream {
         self.is_newest.set(self.claim.is_newest(host));
         self.empties.refresh(host, now, Duration::ZERO);
         self.clients.refresh(host);
+        self.outcomes.refresh(host);
         for track in self.keys.some() {
             self.tend(host, &track, now);
         }
@@ -358,11 +370,6 @@ impl Upstream {
     fn draw(&self) -> u64 {
         self.random.borrow_mut().draw()
     }
-}
-
-fn looked_up<H: Host>(host: &H, clients: TellsClients) -> TellsClients {
-    clients.refresh(host);
-    clients
 }
 
 /// The keys of the upstream entry's instance; the downstream entry finds its cells by the same names.

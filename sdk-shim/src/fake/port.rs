@@ -210,8 +210,10 @@ impl Host for FakeHost {
         self.change_map(map, |headers| headers.remove(name));
     }
 
-    fn body(&self, body: Body, max: usize) -> Option<Vec<u8>> {
-        self.note("body", format_args!("{body:?} {max}"));
+    fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>> {
+        let behind = if start == 0 { String::new() } else { format!(" behind {start}") };
+        self.note("body", format_args!("{body:?} {max}{behind}"));
+        let start = if self.flavor() == Flavor::WasmX { 0 } else { start };
         let state = self.0.state.borrow();
         let stream = state.streams.get(&state.current.effective);
         let bytes = match body {
@@ -222,7 +224,7 @@ impl Host for FakeHost {
         let limited = body == Body::Request && self.flavor() == Flavor::WasmX;
         let limit = if limited { WASMX_REQUEST_BUFFER } else { usize::MAX };
         let shown = bytes.filter(|bytes| (1..=limit).contains(&bytes.len()))?;
-        Some(shown.iter().copied().take(max).collect())
+        Some(shown.iter().copied().skip(start).take(max).collect())
     }
 
     fn reply(&self, reply: &Reply) {

@@ -3,7 +3,7 @@
 use super::metrics::Table;
 use super::store::Store;
 use super::vm::FakeHost;
-use crate::flavor::{Capabilities, ENVOY, Flavor, WASMX};
+use crate::flavor::{Capabilities, ENVOY, ENVOY_BEFORE_1_39_1, Flavor, WASMX};
 use crate::host::Shared;
 use crate::random::SplitMix64;
 use crate::time::ManualClock;
@@ -48,7 +48,19 @@ pub(super) struct Injected {
 impl FakeProxy {
     /// An Envoy.
     pub fn envoy() -> Self {
-        let proxy = Self::new(&ENVOY);
+        Self::envoy_of(&ENVOY, [1, 40, 0])
+    }
+
+    /// An Envoy that can't hold back answers.
+    pub fn envoy_before_1_39_1() -> Self {
+        Self::envoy_of(&ENVOY_BEFORE_1_39_1, [1, 39, 0])
+    }
+
+    fn envoy_of(capabilities: &'static Capabilities, version: [u64; 3]) -> Self {
+        let proxy = Self::new(capabilities);
+        for (part, number) in ["major_number", "minor_number", "patch"].into_iter().zip(version) {
+            proxy.set_bytes(&format!("xds.node.user_agent_build_version.version.{part}"), &number.to_le_bytes());
+        }
         proxy.set("xds.node.id", "node-1");
         proxy.set("plugin_root_id", "");
         proxy

@@ -62,6 +62,11 @@ impl FilterState {
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
         self.0.borrow().get(name).cloned()
     }
+
+    /// Sets one, as another filter of the request does.
+    pub fn set(&self, name: &str, value: &[u8]) {
+        self.0.borrow_mut().insert(name.to_owned(), value.to_vec());
+    }
 }
 
 /// One stream.

@@ -4,6 +4,7 @@ use super::LiveHost;
 use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
 use crate::host::{CalloutId, Host};
+use core::cell::Cell;
 use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, Bytes, ContextType, GrpcStatusCode, Status};
@@ -21,6 +22,27 @@ pub fn start<P: Plugin<LiveHost>>() {
 struct Root<P> {
     id: u32,
     plugin: Option<Rc<P>>,
+}
+
+/// More streams than can end while a host calls one of them back.
+const REMEMBERED: usize = 32;
+
+thread_local! {
+    /// The streams that ended last, each number inverted so that the first one isn't there from the start; and how many have ended.
+    static ENDED: Cell<([u32; REMEMBERED], usize)> = const { Cell::new(([0; REMEMBERED], 0)) };
+}
+
+/// Whether a stream has ended just now, so that the SDK doesn't know it any more.
+pub(super) fn has_ended(id: u32) -> bool {
+    ENDED.get().0.contains(&!id)
+}
+
+fn note_end(id: u32) {
+    let (mut ended, count) = ENDED.get();
+    if let Some(place) = ended.get_mut(count % REMEMBERED) {
+        *place = !id;
+    }
+    ENDED.set((ended, count.wrapping_add(1)));
 }
 
 struct Stream<P: Plugin<LiveHost>> {
@@ -113,6 +135,12 @@ impl<P: Plugin<LiveHost>> Stream<P> {
                 Action::Pause
             }
         }
+    }
+}
+
+impl<P: Plugin<LiveHost>> Drop for Stream<P> {
+    fn drop(&mut self) {
+        note_end(self.id);
     }
 }
 

@@ -35,7 +35,7 @@ impl LiveHost {
 
     /// The plugin's configuration, as it was written.
     pub(super) fn configuration() -> Vec<u8> {
-        raw::get_buffer(7, usize::MAX).unwrap_or_default()
+        raw::get_buffer(7, 0, usize::MAX).unwrap_or_default()
     }
 }
 
@@ -138,13 +138,13 @@ impl Host for LiveHost {
         raw::remove_header(map_code(map), name);
     }
 
-    fn body(&self, body: Body, max: usize) -> Option<Vec<u8>> {
+    fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>> {
         let buffer = match body {
             Body::Request => 0,
             Body::Response => 1,
             Body::Callout => 4,
         };
-        raw::get_buffer(buffer, max)
+        raw::get_buffer(buffer, start, max)
     }
 
     fn reply(&self, reply: &Reply) {

@@ -63,6 +63,31 @@ unsafe extern "C" {
     ) -> u32;
 }
 
+// What the SDK exports, in this very module.
+unsafe extern "C" {
+    fn proxy_on_response_body(context: u32, size: usize, end: bool) -> u32;
+    fn proxy_on_response_trailers(context: u32, count: usize) -> u32;
+}
+
+/// Goes on: what the SDK calls `Action::Continue`.
+const CONTINUE: u32 = 0;
+
+// Envoy calls filters for the body of an answer that a filter behind them held back, also where its headers have made the router retry, and so ended
+// the attempt. The SDK's dispatcher panics on a stream that it doesn't know any more. So `cargo xtask build` exports these in the place of the SDK's:
+// `guard_` becomes `proxy_`.
+
+#[unsafe(no_mangle)]
+extern "C" fn guard_on_response_body(context: u32, size: usize, end: bool) -> u32 {
+    // SAFETY: the SDK's callback, called as the host would.
+    if super::context::has_ended(context) { CONTINUE } else { unsafe { proxy_on_response_body(context, size, end) } }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guard_on_response_trailers(context: u32, count: usize) -> u32 {
+    // SAFETY: the SDK's callback, called as the host would.
+    if super::context::has_ended(context) { CONTINUE } else { unsafe { proxy_on_response_trailers(context, count) } }
+}
+
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u16;
@@ -206,10 +231,10 @@ pub(super) fn retire() {
     unsafe { proxy_done() };
 }
 
-pub(super) fn get_buffer(buffer: u32, max: usize) -> Option<Vec<u8>> {
+pub(super) fn get_buffer(buffer: u32, start: usize, max: usize) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: pointers and sizes come from live values.
-    done(unsafe { proxy_get_buffer_bytes(buffer, 0, max, &raw mut data, &raw mut size) }).ok()?;
+    done(unsafe { proxy_get_buffer_bytes(buffer, start, max, &raw mut data, &raw mut size) }).ok()?;
     adopt(data, size)
 }
 

@@ -20,6 +20,7 @@ mod counting;
 mod course;
 mod faults;
 mod hosts;
+mod judged;
 mod keys;
 mod modes;
 mod probes;

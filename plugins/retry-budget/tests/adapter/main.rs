@@ -5,5 +5,6 @@ mod clients;
 mod costs;
 mod gaps;
 mod hosts;
+mod judged;
 mod steering;
 mod support;

@@ -1,0 +1,57 @@
+//! "Speed is a list of host calls": what requests cost, call by call. `docs/protocol-health.md` has the prices.
+
+use crate::support::{GET, UP, envoy, worker};
+
+#[test]
+fn a_healthy_rest_attempt_costs_exactly_these_host_calls() {
+    let plugin = worker(&envoy(), UP);
+    let attempt = || {
+        let mut attempt = plugin.attempt(1, GET);
+        attempt.respond(&[(":status", "200")], true);
+        attempt.finish();
+    };
+    attempt();
+    plugin.host().clear_calls();
+    attempt();
+    assert_eq!(
+        plugin.host().call_lines(),
+        [
+            "header(RequestHeaders :path)",
+            "header(ResponseHeaders :status)",
+            "remove_header(ResponseHeaders x-holdfast-outcome)",
+            "increment(holdfast_protocol_health_attempts_total;chain=upstream;instance=default;protocol=rest;outcome=ok +1)",
+            "set_property(holdfast.outcome)",
+        ]
+    );
+}
+
+#[test]
+fn without_graphql_nobody_asks_for_the_path() {
+    let plugin = worker(&envoy(), r#"{"chain": "upstream", "graphql": {"paths": []}}"#);
+    plugin.host().clear_calls();
+    let mut attempt = plugin.attempt(1, GET);
+    attempt.respond(&[(":status", "200")], true);
+    attempt.finish();
+    assert!(!plugin.host().call_lines().iter().any(|call| call.contains(":path")));
+}
+
+#[test]
+fn a_request_at_the_edge_costs_one_call_where_it_has_no_deadline() {
+    let plugin = worker(&envoy(), r#"{"graphql": {"paths": []}}"#);
+    plugin.host().clear_calls();
+    let mut request = plugin.request(GET);
+    request.respond(&[(":status", "200")], true);
+    request.finish();
+    assert_eq!(plugin.host().call_lines(), ["remove_header(ResponseHeaders x-holdfast-outcome)"]);
+}
+
+#[test]
+fn a_body_that_cant_change_anything_isnt_read() {
+    let plugin = worker(&envoy(), UP);
+    let mut attempt = plugin.attempt(1, GET);
+    attempt.respond(&[(":status", "200")], false);
+    plugin.host().clear_calls();
+    attempt.body(b"a long", false).body(b" answer", true);
+    attempt.finish();
+    assert!(plugin.host().calls().is_empty(), "{:?}", plugin.host().call_lines());
+}

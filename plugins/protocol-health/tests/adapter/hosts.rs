@@ -1,0 +1,45 @@
+//! What a host lacks is said at configure, by name.
+
+use crate::support::{Plugin, UP, up};
+use protocol_health::ProtocolHealth;
+use sdk_shim::fake::{FakeProxy, Worker};
+
+fn faults(proxy: &FakeProxy, config: &str) -> Vec<String> {
+    let started: Result<Plugin, _> = Worker::<ProtocolHealth>::start(&proxy.worker(), config);
+    started.map_or_else(|faults| faults.iter().map(ToString::to_string).collect(), |_| Vec::new())
+}
+
+#[test]
+fn without_the_flag_nothing_can_be_held() {
+    let told = faults(&FakeProxy::envoy(), r#"{"chain": "upstream", "hold": {"grpc_methods": ["/a.B/*"]}}"#);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("$.graphql.paths: found") && told[0].contains("allow_on_headers_stop_iteration"));
+    assert!(told[1].starts_with("$.hold.grpc_methods: found"));
+    for fine in [
+        r#"{"chain": "upstream", "allow_degraded": true}"#,
+        r#"{"chain": "upstream", "signal": "observe"}"#,
+        r#"{"chain": "upstream", "graphql": {"paths": []}}"#,
+        r#"{"chain": "upstream", "protocol": "rest"}"#,
+        "{}",
+        UP,
+    ] {
+        assert_eq!(faults(&FakeProxy::envoy(), fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
+#[test]
+fn an_older_envoy_loses_and_dies_of_held_answers() {
+    let old = FakeProxy::envoy_before_1_39_1();
+    let told = faults(&old, UP);
+    assert!(told.iter().all(|fault| fault.contains("holds_responses")) && told.len() == 2, "{told:?}");
+    assert_eq!(faults(&old, &up(r#""allow_degraded": true"#)), Vec::<String>::new());
+}
+
+#[test]
+fn kong_has_no_attempts_and_limits_no_request() {
+    let kong = FakeProxy::wasmx();
+    assert!(faults(&kong, UP)[0].contains("upstream_chain"));
+    assert!(faults(&kong, r#"{"deadline": {}}"#)[0].contains("limits_by_header"));
+    assert_eq!(faults(&kong, r#"{"deadline": {}, "allow_degraded": true}"#), Vec::<String>::new());
+    assert_eq!(faults(&kong, "{}"), Vec::<String>::new());
+}

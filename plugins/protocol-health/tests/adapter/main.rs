@@ -1,0 +1,7 @@
+//! The whole plugin on the fake host: both chains, both flavors.
+
+mod costs;
+mod edge;
+mod hosts;
+mod judging;
+mod support;

@@ -1,0 +1,38 @@
+//! How attempts end that nobody answered, as far as a proxy tells (docs/hosts.md, T20).
+
+use crate::host::Host;
+use crate::outcome::{Outcome, flag};
+
+/// `response.code_details` where the service answered.
+pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
+
+/// Envoy's `response.flags`; 0 where the host has none.
+pub fn flags<H: Host>(host: &H) -> u64 {
+    if !host.capabilities().response_flags {
+        return 0;
+    }
+    let bytes = host.property(&["response", "flags"]).unwrap_or_default();
+    bytes.first_chunk::<8>().map_or(0, |flags| u64::from_le_bytes(*flags))
+}
+
+/// Envoy's `response.code_details`.
+pub fn details<H: Host>(host: &H) -> Vec<u8> {
+    host.property(&["response", "code_details"]).unwrap_or_default()
+}
+
+/// Whether no connection could be had.
+pub fn is_unconnected<H: Host>(host: &H) -> bool {
+    host.property(&["upstream", "transport_failure_reason"]).is_some_and(|reason| !reason.is_empty())
+}
+
+/// What an attempt came to that has no response: unreachable if a connection failed; unknown for clients that went away, or never finished, and for
+/// hedges that lost; else a timeout (a reset can't be told apart there).
+pub fn unanswered<H: Host>(host: &H, request_sent: bool) -> Outcome {
+    if is_unconnected(host) {
+        return Outcome::Unreachable;
+    }
+    if flags(host) & flag::CLIENT_ABORT != 0 || !request_sent || details(host) == VIA_UPSTREAM {
+        return Outcome::Unknown;
+    }
+    Outcome::Timeout
+}
