@@ -48,6 +48,8 @@ pub struct Capabilities {
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
     pub tcp_tunnel: bool,
+    /// Callouts may speak HTTP/2 and show trailers, so that gRPC can be spoken.
+    pub grpc_callouts: bool,
     /// Callouts go to clusters by name; otherwise to `host:port`.
     pub named_clusters: bool,
     /// Shared data stays until it is deleted; otherwise it may be evicted at any time.
@@ -81,6 +83,7 @@ pub const ENVOY: Capabilities = Capabilities {
     limits_by_header: true,
     response_flags: true,
     tcp_tunnel: true,
+    grpc_callouts: true,
     named_clusters: true,
     keeps_shared: true,
     // CAS is not checked on an absent key, and 0 means unconditional: a number that is never issued inserts only.
@@ -116,6 +119,7 @@ pub const WASMX: Capabilities = Capabilities {
     limits_by_header: false,
     response_flags: false,
     tcp_tunnel: false,
+    grpc_callouts: false,
     named_clusters: false,
     keeps_shared: false,
     absent_cas: 0,

@@ -187,6 +187,8 @@ pub trait Host {
     }
     /// At most `max` bytes of a body behind its first `start`. `WasmX` gives them from the first one on, whatever `start` is.
     fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>>;
+    /// Adds bytes behind what is here of a body, in that body's own callback.
+    fn append_body(&self, body: Body, bytes: &[u8]);
     /// Answers the client ourselves. At most once per stream.
     fn reply(&self, reply: &Reply);
     /// Lets a paused half of the effective stream go on.

@@ -1,6 +1,8 @@
 //! Services as people write them: async-graphql and axum, tonic and tonic-health. Each has a switch that makes it sick, and streams that send the next
 //! event only when the one before was acknowledged, so that whoever buffers them waits for ever.
 
+#![allow(dead_code, reason = "each story uses its part")]
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;

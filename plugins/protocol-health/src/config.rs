@@ -5,11 +5,14 @@
 //! router obeys overrides what the route says, which no filter can read.
 
 use crate::deadline::{Deadlines, Limits};
+use crate::drain::Source;
 use crate::graphql::Codes;
 use crate::policy::{GraphQl, GrpcMethods, Hold, Policy, Signal};
 use crate::predicate::Predicate;
+use crate::probe::{Ask, Probe};
 use crate::protocol::Protocol;
 use core::time::Duration;
+use sdk_shim::answers::statuses;
 use sdk_shim::common::{Chain, Common};
 use sdk_shim::config::{Bounds, Faults, Reader};
 use sdk_shim::json::Value;
@@ -47,6 +50,8 @@ const SIGNALS: [(&str, Signal); 3] =
 
 /// What only the entry of attempts does.
 const OF_ATTEMPTS: [&str; 4] = ["signal", "status", "hold", "predicate"];
+/// What only the entry of requests does.
+const OF_REQUESTS: [&str; 4] = ["healthz", "probes", "drain_cluster", "draining"];
 
 fn full(read: &mut Reader<'_>) -> Policy {
     let common = Common::read(read);
@@ -54,10 +59,13 @@ fn full(read: &mut Reader<'_>) -> Policy {
         let found = format!("\"{}\"", common.mode.as_str());
         read.fault("mode", found, "\"enforce\", \"dry_run\", \"disabled\": the others are the circuit breaker's");
     }
-    let misplaced = OF_ATTEMPTS.into_iter().filter(|field| common.chain == Chain::Downstream && read.has(field));
-    for field in misplaced.collect::<Vec<_>>() {
-        let allowed = "nothing here: it belongs to the entry with \"chain\": \"upstream\"";
-        read.fault(field, "a field of the upstream entry", allowed);
+    let (others, place) = match common.chain {
+        Chain::Downstream => (OF_ATTEMPTS, Chain::Upstream),
+        Chain::Upstream => (OF_REQUESTS, Chain::Downstream),
+    };
+    for field in others.into_iter().filter(|field| read.has(field)).collect::<Vec<_>>() {
+        let allowed = format!("nothing here: it belongs to the entry with \"chain\": \"{}\"", place.as_str());
+        read.fault(field, format!("a field of the {} entry", place.as_str()), allowed);
     }
     let words = [("auto", None)]
         .into_iter()
@@ -72,6 +80,9 @@ fn full(read: &mut Reader<'_>) -> Policy {
         graphql: read.object("graphql", graphql).unwrap_or_else(|| Reader::defaults(graphql)),
         predicate: read.object("predicate", predicate),
         deadline: read.object("deadline", |read| deadlines(read, chain)),
+        healthz: healthz(read),
+        probes: probes(read),
+        drain: drain(read),
         common,
     }
 }
@@ -235,6 +246,97 @@ fn time_or_null(read: &mut Reader<'_>, name: &'static str, inherited: Option<Dur
         None => inherited,
         Some(Value::Null) => None,
         Some(_) => Some(read.duration(name, HOUR, Bounds::new(MILLI, HOUR))),
+    }
+}
+
+const A_PATH: &str = "a path that begins with \"/\", without a query";
+
+fn is_path(text: &str) -> bool {
+    path(&Value::from(text)).is_some()
+}
+
+fn healthz(read: &mut Reader<'_>) -> Option<String> {
+    match read.raw("healthz") {
+        Some(Value::Null) => None,
+        _ => Some(read.text("healthz", "/healthz", "a path that begins with \"/\", without a query, or null", is_path)),
+    }
+}
+
+fn probes(read: &mut Reader<'_>) -> Vec<Probe> {
+    let probes =
+        read.objects("probes", "an object such as {\"path\": \"/healthz/deep\", \"clusters\": [\"orders\"]}", probe);
+    if probes.len() > MOST_PROBES {
+        read.fault("probes", format!("{} probes", probes.len()), format!("at most {MOST_PROBES}"));
+    }
+    let twice =
+        probes.iter().enumerate().find(|(n, probe)| probes.iter().take(*n).any(|before| before.path == probe.path));
+    if let Some((_, probe)) = twice {
+        read.fault("probes", format!("\"{}\" twice", probe.path), "each path once");
+    }
+    probes
+}
+
+/// Of this kind of service a probe may name that many.
+const MOST_CLUSTERS: usize = 32;
+const MOST_PROBES: usize = 32;
+
+fn probe(read: &mut Reader<'_>) -> Probe {
+    let path = read.text("path", "/healthz/deep", A_PATH, is_path);
+    let name = "a cluster's name (on hosts without them host:port) of at most 256 printable characters, each once";
+    let clusters =
+        read.list("clusters", Vec::new(), name, |item| item.as_str().filter(|text| is_name(text)).map(str::to_owned));
+    let twice = clusters.iter().enumerate().any(|(n, cluster)| clusters.iter().take(n).any(|before| before == cluster));
+    if clusters.is_empty() || clusters.len() > MOST_CLUSTERS || twice {
+        read.fault("clusters", "none, too many, or one twice", format!("1 to {MOST_CLUSTERS} clusters, each once"));
+    }
+    let timeout = read.duration("timeout", Duration::from_secs(1), Bounds::new(10 * MILLI, Duration::from_secs(30)));
+    let fresh = read.duration("fresh", Duration::from_secs(1), Bounds::new(Duration::ZERO, HOUR));
+    let stale = read.duration("stale", Duration::from_secs(10), Bounds::new(Duration::ZERO, HOUR));
+    if stale < fresh {
+        read.fault("stale", format!("{}ms", stale.as_millis()), "at least fresh");
+    }
+    let ask = ask(read);
+    let authority = read.raw("authority").is_some_and(|value| !value.is_null());
+    let authority = authority.then(|| read.text("authority", "", "a host name, or null", is_name));
+    let any = read.word("combine", false, &[("all", false), ("any", true)]);
+    Probe { path, clusters, ask, authority, any, timeout, fresh, stale }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 256 && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn ask(read: &mut Reader<'_>) -> Ask {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Kind {
+        Grpc,
+        GraphQl,
+        Rest,
+    }
+    let kinds = [("rest", Kind::Rest), ("grpc", Kind::Grpc), ("graphql", Kind::GraphQl)];
+    match read.word("protocol", Kind::Rest, &kinds) {
+        Kind::Grpc => {
+            let allowed = "a service's name of at most 127 characters; empty for the whole server";
+            Ask::Grpc { service: read.text("service", "", allowed, |text| text.len() <= 127 && text.is_ascii()) }
+        }
+        Kind::GraphQl => Ask::GraphQl { path: read.text("target", "/graphql", A_PATH, is_path) },
+        Kind::Rest => Ask::Rest {
+            path: read
+                .text("target", "/", "a path that begins with \"/\"", |text| text.starts_with('/') && is_name(text)),
+            status: read.list("status", vec![200..=299], "a status such as 204, \"2xx\" or \"200-204\"", statuses),
+            predicate: read.object("predicate", predicate),
+        },
+    }
+}
+
+/// An operator's word counts more than what Envoy says.
+fn drain(read: &mut Reader<'_>) -> Source {
+    let cluster = read.raw("drain_cluster").is_some_and(|value| !value.is_null());
+    let cluster = cluster.then(|| read.text("drain_cluster", "", "a cluster's name, or null", is_name));
+    match (read.raw("draining").filter(|value| !value.is_null()), cluster) {
+        (Some(_), _) => Source::Said(read.bool("draining", false)),
+        (None, Some(cluster)) => Source::Cluster(cluster),
+        (None, None) => Source::Nobody,
     }
 }
 

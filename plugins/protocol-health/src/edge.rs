@@ -1,38 +1,51 @@
-//! Once per request: how long it may take, and nothing that we say among ourselves reaches a client.
+//! Once per request: probes are answered, time is limited, and nothing that we say among ourselves reaches a client.
 
 use crate::deadline::{self, Deadline, Deadlines, Given, decide};
+use crate::drain::{self, Drain};
 use crate::grpc_timeout;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::probe::answer::{Dialect, of_node};
+use crate::probe::desk::{BUSY, Desk, Own};
 use crate::protocol::Protocol;
-use crate::spoken;
+use crate::spoken::{self, Spoken};
 use crate::upstream::PROMOTED;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use sdk_shim::entry::Flow;
-use sdk_shim::host::{Host, Map};
+use sdk_shim::entry::{Answer, Flow};
+use sdk_shim::headers::number;
+use sdk_shim::host::{Body, Host, Map};
 use sdk_shim::outcome::{MARK, TOLD};
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
-use sdk_shim::refusal::Refusal;
+use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 
 /// gRPC's `INVALID_ARGUMENT`.
 const INVALID_ARGUMENT: u32 = 3;
 /// gRPC's `DEADLINE_EXCEEDED`.
 const DEADLINE_EXCEEDED: u32 = 4;
+/// How gRPC callers ask whether a server is well.
+const GRPC_CHECK: &[u8] = b"/grpc.health.v1.Health/Check";
 
 /// The entry in a listener's filters.
 #[derive(Debug)]
 pub struct Edge {
     policy: Policy,
     metrics: Metrics,
+    desk: Desk,
+    drain: Drain,
+    /// Ticks come as often as somebody who waits needs them.
+    hurries: Cell<bool>,
     random: RefCell<SplitMix64>,
 }
 
 /// What is remembered of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Request {
     protocol: Protocol,
+    /// Its answer is a stream of events that may be told when to come back.
+    events: bool,
+    own: Option<Own>,
 }
 
 // === impl Edge ===
@@ -42,7 +55,42 @@ impl Edge {
     pub fn new<H: Host>(host: &H, policy: Policy) -> Self {
         let metrics = Metrics::new(host, &policy.common);
         let random = RefCell::new(SplitMix64::new(host.seed()));
-        Self { policy, metrics, random }
+        let (desk, drain) = (Desk::new(&policy.probes), Drain::new(policy.drain.clone()));
+        Self { policy, metrics, desk, drain, hurries: Cell::new(false), random }
+    }
+
+    /// How often it ticks while nobody waits.
+    pub fn tick_period(&self) -> Option<Duration> {
+        self.drain.asks().then_some(drain::PERIOD)
+    }
+
+    /// The root's timer.
+    pub fn tick<H: Host>(&self, host: &H) {
+        self.drain.tick(host);
+        self.desk.tick(host);
+        // In a tick it can only be stopped.
+        if self.hurries.get() && !self.desk.is_busy() && !self.drain.asks() {
+            self.hurries.set(false);
+            host.tick_every(None);
+        }
+    }
+
+    /// A call of the root was answered.
+    pub fn answered<H: Host>(&self, host: &H, answer: Answer) {
+        if !self.desk.answered(host, answer) {
+            let status = if answer.headers == 0 { None } else { host.header(Map::CalloutHeaders, ":status") };
+            self.drain.answered(answer, status.and_then(|status| number(&status)));
+        }
+        if self.drain.asks() && self.hurries.get() && !self.desk.is_busy() {
+            self.hurries.set(false);
+            host.tick_every(Some(drain::PERIOD));
+        }
+    }
+
+    fn hurry<H: Host>(&self, host: &H) {
+        if host.capabilities().ticks_at_will && self.desk.is_busy() && !self.hurries.replace(true) {
+            host.tick_every(Some(BUSY));
+        }
     }
 
     /// A request's headers; `end` where they are all of it.
@@ -50,10 +98,82 @@ impl Edge {
         if self.policy.common.mode == Mode::Disabled {
             return (None, Flow::Continue);
         }
-        let protocol = spoken::of(host, &self.policy, end).protocol;
-        let flow =
-            self.policy.deadline.as_ref().map_or(Flow::Continue, |deadlines| self.limit(host, deadlines, protocol));
-        (Some(Request { protocol }), flow)
+        let spoken = spoken::of(host, &self.policy, end, self.policy.deadline.is_some());
+        let mut request = Request { protocol: spoken.protocol, events: false, own: None };
+        if let Some(flow) = self.probed(host, &spoken, end, &mut request) {
+            return (Some(request), flow);
+        }
+        let limited = self.policy.deadline.as_ref().map(|deadlines| self.limit(host, deadlines, spoken.protocol));
+        (Some(request), limited.unwrap_or(Flow::Continue))
+    }
+
+    /// The answer to a probe. Services' own paths stay theirs: only a GET or HEAD without a body is one.
+    fn probed<H: Host>(&self, host: &H, spoken: &Spoken, end: bool, request: &mut Request) -> Option<Flow> {
+        if spoken.protocol == Protocol::Grpc {
+            return self.checked(host, spoken);
+        }
+        let bodyless = end || !host.capabilities().tells_end;
+        if !bodyless || (self.policy.healthz.is_none() && self.policy.probes.is_empty()) {
+            return None;
+        }
+        let is_node = self.policy.healthz.as_deref().is_some_and(|path| path.as_bytes() == spoken.path(host));
+        let counter = self.desk.find(spoken.path(host));
+        if !is_node && counter.is_none() {
+            return None;
+        }
+        let method = host.header(Map::RequestHeaders, ":method").unwrap_or_default();
+        if method != b"GET" && method != b"HEAD" {
+            return None;
+        }
+        let dialect = Dialect::of(host.header(Map::RequestHeaders, "accept").as_deref());
+        let Some(counter) = counter.filter(|_| !is_node) else {
+            let ill = self.drain.is_draining().then_some("draining");
+            return Some(Flow::Reply(Box::new(of_node(ill, dialect))));
+        };
+        let (flow, own) = self.desk.ask(host, counter, dialect);
+        request.own = own;
+        self.hurry(host);
+        Some(flow)
+    }
+
+    /// Whoever asks by gRPC is told by a real server that all is well, because no proxy's own answer can have a message. That the node drains, it can
+    /// say itself.
+    fn checked<H: Host>(&self, host: &H, spoken: &Spoken) -> Option<Flow> {
+        if !self.drain.is_draining() || self.policy.healthz.is_none() || spoken.path(host) != GRPC_CHECK {
+            return None;
+        }
+        let refusal = Refusal {
+            plugin: "protocol-health",
+            cause: "draining",
+            title: "This node is being taken out of service",
+            status: 503,
+            grpc_status: UNAVAILABLE,
+            retry_after: 0,
+            mark: false,
+        };
+        Some(Flow::Reply(Box::new(refusal.reply(true))))
+    }
+
+    /// A call of a request's own was answered.
+    pub fn answered_own<H: Host>(&self, host: &H, request: &mut Request, answer: Answer) {
+        let reply = request.own.as_mut().and_then(|own| self.desk.answered_own(host, own, answer));
+        if let Some(reply) = reply {
+            request.own = None;
+            host.reply(&reply);
+        }
+    }
+
+    /// A part of a response's body: while the node drains, a stream of events is told when to come back, between two of them.
+    pub fn body<H: Host>(&self, host: &H, request: &mut Request, size: usize, end: bool) {
+        if !request.events || end || size == 0 || !self.drain.is_draining() {
+            return;
+        }
+        let tail = host.body_from(Body::Response, size.saturating_sub(4), size.min(4));
+        if tail.is_some_and(|tail| drain::is_between_events(&tail)) {
+            request.events = false;
+            host.append_body(Body::Response, drain::hint(self.draw()).as_bytes());
+            self.metrics.count(host, "hints_total", "draining");
+        }
     }
 
     fn limit<H: Host>(&self, host: &H, deadlines: &Deadlines, protocol: Protocol) -> Flow {
@@ -90,13 +210,17 @@ impl Edge {
 
     /// Whether this decision is acted on.
     fn acts(&self) -> bool {
-        self.policy.common.mode == Mode::Enforce
-            && self.policy.common.enforce_ratio.takes(self.random.borrow_mut().draw())
+        self.policy.common.mode == Mode::Enforce && self.policy.common.enforce_ratio.takes(self.draw())
+    }
+
+    fn draw(&self) -> u64 {
+        self.random.borrow_mut().draw()
     }
 
     /// A response's headers on their way to the client; `end` where they are all of it.
-    pub fn headers<H: Host>(&self, host: &H, request: Request, end: bool) {
+    pub fn headers<H: Host>(&self, host: &H, request: &mut Request, end: bool) {
         host.remove_header(Map::ResponseHeaders, MARK);
+        request.events = self.drain.is_watched() && !end && is_event_stream(host);
         if request.protocol == Protocol::Grpc && !end && host.header(Map::ResponseHeaders, "grpc-status").is_some() {
             // A service may have said it itself: only what we have put there is taken away.
             let told = host.property(TOLD).unwrap_or_default();
@@ -105,6 +229,13 @@ impl Edge {
             }
         }
     }
+}
+
+/// Events that can be read: nothing can be put between compressed ones.
+fn is_event_stream<H: Host>(host: &H) -> bool {
+    let content_type = host.header(Map::ResponseHeaders, "content-type").unwrap_or_default();
+    content_type.to_ascii_lowercase().starts_with(b"text/event-stream")
+        && host.header(Map::ResponseHeaders, "content-encoding").is_none()
 }
 
 /// What the request says of its time.

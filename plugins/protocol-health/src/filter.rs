@@ -2,9 +2,10 @@
 
 use crate::edge::{Edge, Request};
 use crate::upstream::{Attempt, Upstream};
+use core::time::Duration;
 use sdk_shim::common::Chain;
 use sdk_shim::config::Faults;
-use sdk_shim::entry::{Flow, Plugin};
+use sdk_shim::entry::{Answer, Flow, Plugin};
 use sdk_shim::host::Host;
 
 /// The plugin: one entry of one chain per configuration and VM.
@@ -41,9 +42,17 @@ impl<H: Host + 'static> Plugin<H> for ProtocolHealth {
         })
     }
 
+    fn tick_period(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream(_) => None,
+            Self::Edge(entry) => entry.tick_period(),
+        }
+    }
+
     fn on_tick(&self, host: &H) {
-        if let Self::Upstream(entry) = self {
-            entry.tick(host);
+        match self {
+            Self::Upstream(entry) => entry.tick(host),
+            Self::Edge(entry) => entry.tick(host),
         }
     }
 
@@ -83,7 +92,7 @@ impl<H: Host + 'static> Plugin<H> for ProtocolHealth {
         match (self, call) {
             (Self::Upstream(entry), Call::Attempt(attempt)) => entry.headers(host, attempt, end),
             (Self::Edge(entry), Call::Request(request)) => {
-                entry.headers(host, *request, end);
+                entry.headers(host, request, end);
                 Flow::Continue
             }
             _ => Flow::Continue,
@@ -93,6 +102,10 @@ impl<H: Host + 'static> Plugin<H> for ProtocolHealth {
     fn on_response_body(&self, call: &mut Call, host: &H, size: usize, end: bool) -> Flow {
         match (self, call) {
             (Self::Upstream(entry), Call::Attempt(attempt)) => entry.body(host, attempt, size, end),
+            (Self::Edge(entry), Call::Request(request)) => {
+                entry.body(host, request, size, end);
+                Flow::Continue
+            }
             _ => Flow::Continue,
         }
     }
@@ -102,6 +115,18 @@ impl<H: Host + 'static> Plugin<H> for ProtocolHealth {
             entry.trailers(host, attempt);
         }
         Flow::Continue
+    }
+
+    fn on_answer(&self, call: &mut Call, host: &H, answer: Answer) {
+        if let (Self::Edge(entry), Call::Request(request)) = (self, call) {
+            entry.answered_own(host, request, answer);
+        }
+    }
+
+    fn on_root_answer(&self, host: &H, answer: Answer) {
+        if let Self::Edge(entry) = self {
+            entry.answered(host, answer);
+        }
     }
 
     fn on_done(&self, call: &mut Call, host: &H) {

@@ -15,11 +15,14 @@
 //! | what a REST service says besides its status | [`predicate`] |
 //! | how long a request may take | [`deadline`], [`grpc_timeout`] |
 //! | per attempt: what is held back, what Envoy is told | [`upstream`], [`held`] |
+//! | probes of this node and of services | [`probe`] |
+//! | whether this node drains | [`drain`] |
 //! | per request | [`edge`] |
 //! | how these meet the proxy | [`filter`] |
 
 pub mod config;
 pub mod deadline;
+pub mod drain;
 pub mod edge;
 pub mod filter;
 pub mod graphql;
@@ -30,6 +33,7 @@ pub mod judge;
 pub mod metrics;
 pub mod policy;
 pub mod predicate;
+pub mod probe;
 pub mod protocol;
 pub mod spoken;
 pub mod upstream;

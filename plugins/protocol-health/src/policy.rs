@@ -1,8 +1,10 @@
 //! What is configured: validated once, `Eq`, without floats. `config.rs` makes it, `judge.rs` and `deadline.rs` obey it.
 
 use crate::deadline::Deadlines;
+use crate::drain::Source;
 use crate::graphql::Codes;
 use crate::predicate::Predicate;
+use crate::probe::{Ask, Probe};
 use crate::protocol::Protocol;
 use core::time::Duration;
 use sdk_shim::common::{Chain, Common};
@@ -74,6 +76,12 @@ pub struct Policy {
     pub predicate: Option<Predicate>,
     /// How long requests may take. Upstream: the time that is left is told to the service.
     pub deadline: Option<Deadlines>,
+    /// Where this node is asked whether it is ready.
+    pub healthz: Option<String>,
+    /// Where services are asked after.
+    pub probes: Vec<Probe>,
+    /// Who says that this node drains.
+    pub drain: Source,
 }
 
 // === impl GrpcMethods ===
@@ -146,6 +154,16 @@ impl Policy {
             let allowed = "null, or \"allow_degraded\": true: this host lacks the capability limits_by_header, so only what has no time left is \
                            refused";
             faults.push("$.deadline", "a limit", allowed);
+        }
+        if matches!(self.drain, Source::Cluster(_)) && !caps.named_clusters && !degraded {
+            let allowed = "null, or \"allow_degraded\": true: this host lacks the capability named_clusters, so nobody can be asked";
+            faults.push("$.drain_cluster", "a cluster", allowed);
+        }
+        for (n, probe) in self.probes.iter().enumerate() {
+            if matches!(probe.ask, Ask::Grpc { .. }) && !caps.grpc_callouts && !degraded {
+                let allowed = "\"graphql\" or \"rest\", or \"allow_degraded\": true: this host lacks the capability grpc_callouts";
+                faults.push(&format!("$.probes[{n}].protocol"), "\"grpc\"", allowed);
+            }
         }
         if self.common.chain == Chain::Upstream
             && caps.upstream_chain

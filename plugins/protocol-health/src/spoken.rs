@@ -14,14 +14,14 @@ pub struct Spoken {
     path: OnceCell<Vec<u8>>,
 }
 
-/// Asks. A request without a body is no gRPC call.
-pub fn of<H: Host>(host: &H, policy: &Policy, end: bool) -> Spoken {
+/// Asks. A request without a body is no gRPC call. Whether it is GraphQL is asked where that makes a difference.
+pub fn of<H: Host>(host: &H, policy: &Policy, end: bool, graphql: bool) -> Spoken {
     let mut spoken = Spoken { protocol: Protocol::Rest, path: OnceCell::new() };
     let by_type = || {
         let content_type = if end { None } else { host.header(Map::RequestHeaders, "content-type") };
         content_type.and_then(|content_type| Protocol::of_content_type(&content_type))
     };
-    let is_graphql = !policy.graphql.paths.is_empty();
+    let is_graphql = graphql && !policy.graphql.paths.is_empty();
     spoken.protocol = match policy.protocol {
         Some(protocol) => protocol,
         None => by_type().unwrap_or_else(|| {

@@ -113,7 +113,7 @@ impl Upstream {
     }
 
     fn asked<H: Host>(&self, host: &H, end: bool) -> Asked {
-        let spoken = crate::spoken::of(host, &self.policy, end);
+        let spoken = crate::spoken::of(host, &self.policy, end, true);
         let unary = matches!(spoken.protocol, Protocol::Grpc | Protocol::GrpcWeb)
             && self.policy.hold.is_unary(spoken.path(host));
         let predicate = self.policy.predicate.as_ref().filter(|_| spoken.protocol == Protocol::Rest);

@@ -227,6 +227,15 @@ impl Host for FakeHost {
         Some(shown.iter().copied().skip(start).take(max).collect())
     }
 
+    fn append_body(&self, body: Body, bytes: &[u8]) {
+        self.note("append_body", format_args!("{body:?} {}", String::from_utf8_lossy(bytes)));
+        let mut state = self.0.state.borrow_mut();
+        let effective = state.current.effective;
+        if let (Some(stream), Body::Response) = (state.streams.get_mut(&effective), body) {
+            stream.response.buffer.extend_from_slice(bytes);
+        }
+    }
+
     fn reply(&self, reply: &Reply) {
         let effective = self.effective();
         self.take_reply(effective, reply);

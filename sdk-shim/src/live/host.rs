@@ -139,12 +139,11 @@ impl Host for LiveHost {
     }
 
     fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>> {
-        let buffer = match body {
-            Body::Request => 0,
-            Body::Response => 1,
-            Body::Callout => 4,
-        };
-        raw::get_buffer(buffer, start, max)
+        raw::get_buffer(buffer_code(body), start, max)
+    }
+
+    fn append_body(&self, body: Body, bytes: &[u8]) {
+        raw::append_to_buffer(buffer_code(body), bytes);
     }
 
     fn reply(&self, reply: &Reply) {
@@ -207,6 +206,14 @@ fn joined(path: &[&str]) -> Vec<u8> {
         joined.extend_from_slice(part.as_bytes());
     }
     joined
+}
+
+const fn buffer_code(body: Body) -> u32 {
+    match body {
+        Body::Request => 0,
+        Body::Response => 1,
+        Body::Callout => 4,
+    }
 }
 
 const fn map_code(map: Map) -> u32 {

@@ -47,6 +47,7 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_size: *mut usize,
     ) -> u32;
+    fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_done() -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
@@ -236,6 +237,12 @@ pub(super) fn get_buffer(buffer: u32, start: usize, max: usize) -> Option<Vec<u8
     // SAFETY: pointers and sizes come from live values.
     done(unsafe { proxy_get_buffer_bytes(buffer, start, max, &raw mut data, &raw mut size) }).ok()?;
     adopt(data, size)
+}
+
+/// A start behind the end appends.
+pub(super) fn append_to_buffer(buffer: u32, bytes: &[u8]) {
+    // SAFETY: pointers and sizes come from live values.
+    unsafe { proxy_set_buffer_bytes(buffer, usize::MAX, 0, bytes.as_ptr(), bytes.len()) };
 }
 
 pub(super) fn continue_stream(stream: u32) {

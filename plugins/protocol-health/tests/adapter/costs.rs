@@ -36,13 +36,18 @@ fn without_graphql_nobody_asks_for_the_path() {
 }
 
 #[test]
-fn a_request_at_the_edge_costs_one_call_where_it_has_no_deadline() {
-    let plugin = worker(&envoy(), r#"{"graphql": {"paths": []}}"#);
-    plugin.host().clear_calls();
-    let mut request = plugin.request(GET);
-    request.respond(&[(":status", "200")], true);
-    request.finish();
-    assert_eq!(plugin.host().call_lines(), ["remove_header(ResponseHeaders x-holdfast-outcome)"]);
+fn a_request_at_the_edge_costs_two_calls_where_it_has_no_deadline() {
+    let lines = |config: &str| {
+        let plugin = worker(&envoy(), config);
+        plugin.host().clear_calls();
+        let mut request = plugin.request(GET);
+        request.respond(&[(":status", "200")], true);
+        request.finish();
+        plugin.host().call_lines()
+    };
+    let strip = "remove_header(ResponseHeaders x-holdfast-outcome)";
+    assert_eq!(lines("{}"), ["header(RequestHeaders :path)", strip]);
+    assert_eq!(lines(r#"{"healthz": null}"#), [strip]);
 }
 
 #[test]
