@@ -175,3 +175,76 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const POLICY: &str = r#"{"chain": "upstream", "hold": {"max_bytes": 200},
+        "predicate": {"json": {"pointer": "/status", "in": ["ok"]}, "absent": "ok"}}"#;
+
+    fn policy() -> Policy {
+        crate::config::read(POLICY.as_bytes()).unwrap()
+    }
+
+    fn asked(protocol: Protocol) -> Asked {
+        Asked { protocol, unary: true, predicate: protocol == Protocol::Rest }
+    }
+
+    fn head(content_type: &str) -> Head {
+        Head { status: 200, content_type: content_type.as_bytes().to_vec(), ..Head::default() }
+    }
+
+    fn judged<'a>(
+        policy: &Policy,
+        protocol: Protocol,
+        head: &Head,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Outcome {
+        let mut reading = Reading::begin(policy, asked(protocol), head);
+        pieces.into_iter().for_each(|piece| reading.feed(&policy.graphql.codes, piece));
+        reading.end(policy.predicate.as_ref())
+    }
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let graphql = r#"\{"data": (null|\{\}|[0-9]), "errors": \[(\{"path": \[\]\}(, \{"locations": \[\]\})?)?\]\}"#;
+        let rest = r#"\{"status": "(ok|ill)", "x": "[a-z\\\\"]{0,9}"\}"#;
+        let web = prop::collection::vec(
+            (prop_oneof![Just(0_u8), Just(0x80)], prop::collection::vec(any::<u8>(), 0..20)),
+            0..4,
+        );
+        let web = web.prop_map(|frames| {
+            let frame = |(flags, payload): (u8, Vec<u8>)| {
+                let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
+                [&[flags][..], &length, &payload].concat()
+            };
+            frames.into_iter().flat_map(frame).collect::<Vec<u8>>()
+        });
+        let text = |pattern: &'static str| pattern.prop_map(String::into_bytes);
+        prop_oneof![text(graphql), text(rest), web, prop::collection::vec(any::<u8>(), 0..300)]
+    }
+
+    proptest! {
+        #[test]
+        fn how_an_answer_is_cut_into_pieces_changes_no_verdict(body in body(), cuts in prop::collection::vec(0..60_usize, 0..8)) {
+            let policy = policy();
+            for (protocol, content_type) in [
+                (Protocol::GraphQl, "application/json"),
+                (Protocol::Rest, "application/json"),
+                (Protocol::GrpcWeb, "application/grpc-web"),
+                (Protocol::Grpc, "application/grpc"),
+            ] {
+                let (mut pieces, mut rest) = (Vec::new(), &body[..]);
+                for cut in &cuts {
+                    let (piece, more) = rest.split_at(*cut.min(&rest.len()));
+                    pieces.push(piece);
+                    rest = more;
+                }
+                pieces.push(rest);
+                let whole = judged(&policy, protocol, &head(content_type), [&body[..]]);
+                prop_assert_eq!(judged(&policy, protocol, &head(content_type), pieces), whole, "{:?}", protocol);
+            }
+        }
+    }
+}

@@ -37,6 +37,8 @@ pub(crate) enum Role {
     UpstreamNoop,
     /// The retry budget's upstream entry.
     BudgetUpstream,
+    /// Protocol health's entry of attempts, for a request that is no GraphQL.
+    HealthUpstream,
     /// Idempotency keys, for a request that isn't theirs.
     NotOurs,
     /// Shown only.
@@ -81,6 +83,7 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
         keyed(Role::ManyKeys, "breaker, key path:2, 1,000 keys", Paths::Thousand)?,
         Subject::stock(Role::Lua, "Lua breaker", &[lua()]).visited(2),
         budget_downstream()?.visited(3),
+        health_edge()?,
         Subject::stock(Role::Other, "native admission_control", &[admission_control()]),
     ];
     subjects.retain(|subject| subject.is_wanted(args));
@@ -96,7 +99,9 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     let none = Subject::stock(Role::None, "no filter", &[]).visited(3);
     let lua = Subject::stock(Role::Lua, "Lua breaker", &[lua()]);
     let mut subjects = vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, lua, budget_downstream()?];
-    subjects.extend([upstream_noop()?, budget_upstream()?, budget()?].map(|subject| subject.visited(2)));
+    subjects.extend(
+        [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?].map(|subject| subject.visited(2)),
+    );
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
 }
@@ -159,6 +164,19 @@ fn budget() -> Result<Subject> {
     let module = || Wasm::module("retry_budget").map(|module| module.vm_id("budget"));
     let subject = Subject::stock(Role::Other, "retry budget, both entries", &[module()?.filter()]);
     Ok(Subject { upstream: vec![module()?.config(&json!({"chain": "upstream"})).filter()], ..subject })
+}
+
+fn health_edge() -> Result<Subject> {
+    let module = Wasm::module("protocol_health")?.vm_id("health-edge");
+    let file = modules()?.join("protocol_health.wasm");
+    Ok(Subject::wasm(Role::Other, "protocol health, edge", &module, file))
+}
+
+fn health_upstream() -> Result<Subject> {
+    let config = json!({"chain": "upstream", "headers_stop_iteration": true});
+    let module = Wasm::module("protocol_health")?.vm_id("health-up").stop_iteration(true).config(&config);
+    let subject = Subject::stock(Role::HealthUpstream, "protocol health, upstream", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
 }
 
 fn lua() -> Value {

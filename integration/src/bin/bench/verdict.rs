@@ -6,6 +6,8 @@ use crate::table::{Row, Table, difference, ratio};
 
 /// A filter's addition, in the no-op module's.
 const TO_NOOP: f64 = 1.75;
+/// What protocol health adds to an attempt that is no GraphQL, in the no-op module's.
+const HEALTH_TO_NOOP: f64 = 2.0;
 /// The closed breaker's addition, in that of its bare host calls.
 const TO_HOST_CALLS: f64 = 1.25;
 /// The addition with 1,000 keys, in that with one.
@@ -41,8 +43,8 @@ pub(crate) enum Answer {
 /// All promises that this table can speak of.
 pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
     let breaker = [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)];
-    let budget = [budget_downstream(table), proxied.and_then(budget_upstream)];
-    breaker.into_iter().chain(budget).flatten().collect()
+    let others = [budget_downstream(table), proxied.and_then(budget_upstream), proxied.and_then(health_upstream)];
+    breaker.into_iter().chain(others).flatten().collect()
 }
 
 fn budget_downstream(table: &Table) -> Option<Verdict> {
@@ -56,14 +58,18 @@ fn budget_downstream(table: &Table) -> Option<Verdict> {
 }
 
 /// Compared with a no-op module in the same chain.
+fn upstream(proxied: &Table, role: Role, name: &str, bound: f64) -> Option<Verdict> {
+    let measured = ratio(&proxied.row(role)?.added, &proxied.row(Role::UpstreamNoop)?.added);
+    let promise = format!("{name} upstream, times the no-op's there");
+    Some(Verdict { promise, unit: "x", bound: Bound::AtMost(bound), measured })
+}
+
 fn budget_upstream(proxied: &Table) -> Option<Verdict> {
-    let measured = ratio(&proxied.row(Role::BudgetUpstream)?.added, &proxied.row(Role::UpstreamNoop)?.added);
-    Some(Verdict {
-        promise: "retry budget upstream, times the no-op's there".into(),
-        unit: "x",
-        bound: Bound::AtMost(TO_NOOP),
-        measured,
-    })
+    upstream(proxied, Role::BudgetUpstream, "retry budget", TO_NOOP)
+}
+
+fn health_upstream(proxied: &Table) -> Option<Verdict> {
+    upstream(proxied, Role::HealthUpstream, "protocol health", HEALTH_TO_NOOP)
 }
 
 fn to_noop(table: &Table) -> Option<Verdict> {
