@@ -9,7 +9,7 @@ use crate::probe::answer::{Dialect, of_node};
 use crate::probe::desk::{BUSY, Desk, Own};
 use crate::protocol::Protocol;
 use crate::spoken::{self, Spoken};
-use crate::upstream::PROMOTED;
+use crate::upstream::{Attempt, PROMOTED, Upstream};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::entry::{Answer, Flow};
@@ -34,6 +34,8 @@ pub struct Edge {
     metrics: Metrics,
     desk: Desk,
     drain: Drain,
+    /// On a host that has no chain of attempts: judges requests as if each were one, as far as its status and body tell.
+    observer: Option<Box<Upstream>>,
     /// Ticks come as often as somebody who waits needs them.
     hurries: Cell<bool>,
     random: RefCell<SplitMix64>,
@@ -43,6 +45,8 @@ pub struct Edge {
 #[derive(Debug)]
 pub struct Request {
     protocol: Protocol,
+    /// For the observer.
+    attempt: Option<Attempt>,
     /// Its answer is a stream of events that may be told when to come back.
     events: bool,
     own: Option<Own>,
@@ -56,7 +60,9 @@ impl Edge {
         let metrics = Metrics::new(host, &policy.common);
         let random = RefCell::new(SplitMix64::new(host.seed()));
         let (desk, drain) = (Desk::new(&policy.probes), Drain::new(policy.drain.clone()));
-        Self { policy, metrics, desk, drain, hurries: Cell::new(false), random }
+        let observer =
+            (!host.capabilities().upstream_chain).then(|| Box::new(Upstream::observer(host, policy.clone())));
+        Self { policy, metrics, desk, drain, observer, hurries: Cell::new(false), random }
     }
 
     /// How often it ticks while nobody waits.
@@ -99,12 +105,16 @@ impl Edge {
             return (None, Flow::Continue);
         }
         let spoken = spoken::of(host, &self.policy, end, self.policy.deadline.is_some());
-        let mut request = Request { protocol: spoken.protocol, events: false, own: None };
+        let mut request = Request { protocol: spoken.protocol, attempt: None, events: false, own: None };
         if let Some(flow) = self.probed(host, &spoken, end, &mut request) {
             return (Some(request), flow);
         }
         let limited = self.policy.deadline.as_ref().map(|deadlines| self.limit(host, deadlines, spoken.protocol));
-        (Some(request), limited.unwrap_or(Flow::Continue))
+        let flow = limited.unwrap_or(Flow::Continue);
+        if let (Some(observer), Flow::Continue) = (&self.observer, &flow) {
+            request.attempt = observer.begin(host, end);
+        }
+        (Some(request), flow)
     }
 
     /// The answer to a probe. Services' own paths stay theirs: only a GET or HEAD without a body is one.
@@ -154,6 +164,13 @@ impl Edge {
         Some(Flow::Reply(Box::new(refusal.reply(true))))
     }
 
+    /// A request is over.
+    pub fn end<H: Host>(&self, host: &H, request: &mut Request) {
+        if let (Some(observer), Some(attempt)) = (&self.observer, &mut request.attempt) {
+            observer.end(host, attempt);
+        }
+    }
+
     /// A call of a request's own was answered.
     pub fn answered_own<H: Host>(&self, host: &H, request: &mut Request, answer: Answer) {
         let reply = request.own.as_mut().and_then(|own| self.desk.answered_own(host, own, answer));
@@ -165,6 +182,10 @@ impl Edge {
 
     /// A part of a response's body: while the node drains, a stream of events is told when to come back, between two of them.
     pub fn body<H: Host>(&self, host: &H, request: &mut Request, size: usize, end: bool) {
+        if let (Some(observer), Some(attempt)) = (&self.observer, &mut request.attempt) {
+            // It holds nothing back.
+            let _ = observer.body(host, attempt, size, end);
+        }
         if !request.events || end || size == 0 || !self.drain.is_draining() {
             return;
         }
@@ -219,7 +240,10 @@ impl Edge {
 
     /// A response's headers on their way to the client; `end` where they are all of it.
     pub fn headers<H: Host>(&self, host: &H, request: &mut Request, end: bool) {
-        host.remove_header(Map::ResponseHeaders, MARK);
+        match (&self.observer, &mut request.attempt) {
+            (Some(observer), Some(attempt)) => drop(observer.headers(host, attempt, end)),
+            _ => host.remove_header(Map::ResponseHeaders, MARK),
+        }
         request.events = self.drain.is_watched() && !end && is_event_stream(host);
         if request.protocol == Protocol::Grpc && !end && host.header(Map::ResponseHeaders, "grpc-status").is_some() {
             // A service may have said it itself: only what we have put there is taken away.

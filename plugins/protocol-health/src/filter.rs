@@ -130,8 +130,10 @@ impl<H: Host + 'static> Plugin<H> for ProtocolHealth {
     }
 
     fn on_done(&self, call: &mut Call, host: &H) {
-        if let (Self::Upstream(entry), Call::Attempt(attempt)) = (self, call) {
-            entry.end(host, attempt);
+        match (self, call) {
+            (Self::Upstream(entry), Call::Attempt(attempt)) => entry.end(host, attempt),
+            (Self::Edge(entry), Call::Request(request)) => entry.end(host, request),
+            _ => {}
         }
     }
 }

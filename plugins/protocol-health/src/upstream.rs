@@ -82,6 +82,15 @@ impl Upstream {
         if policy.common.mode != Mode::Disabled {
             Notice::new(TELLS).say(host, true);
         }
+        Self::over(host, policy)
+    }
+
+    /// One that only counts and leaves word in filter state.
+    pub fn observer<H: Host>(host: &H, policy: Policy) -> Self {
+        Self::over(host, Policy { signal: Signal::Observe, ..policy })
+    }
+
+    fn over<H: Host>(host: &H, policy: Policy) -> Self {
         let metrics = Metrics::new(host, &policy.common);
         let held = Held::new(policy.hold.time);
         let random = RefCell::new(SplitMix64::new(host.seed()));

@@ -1,6 +1,6 @@
 //! What a host lacks is said at configure, by name.
 
-use crate::support::{Plugin, UP, up};
+use crate::support::{GET, Plugin, QUERY, UP, up};
 use protocol_health::ProtocolHealth;
 use sdk_shim::fake::{FakeProxy, Worker};
 
@@ -42,4 +42,33 @@ fn kong_has_no_attempts_and_limits_no_request() {
     assert!(faults(&kong, r#"{"deadline": {}}"#)[0].contains("limits_by_header"));
     assert_eq!(faults(&kong, r#"{"deadline": {}, "allow_degraded": true}"#), Vec::<String>::new());
     assert_eq!(faults(&kong, "{}"), Vec::<String>::new());
+    assert!(faults(&kong, r#"{"drain_cluster": "drain"}"#)[0].contains("named_clusters"));
+    let grpc = r#"{"probes": [{"path": "/p", "clusters": ["127.0.0.1:1"], "protocol": "grpc"}]}"#;
+    assert!(
+        faults(&kong, grpc)[0].starts_with("$.probes[0].protocol: found")
+            && faults(&kong, grpc)[0].contains("grpc_callouts")
+    );
+}
+
+#[test]
+fn in_kong_requests_are_judged_as_far_as_status_and_body_tell() {
+    let kong = FakeProxy::wasmx();
+    let plugin: Plugin = Worker::start(&kong.worker(), "{}").unwrap();
+    let outcomes = |protocol: &str, outcome: &str| {
+        let name = "holdfast_protocol_health_attempts_total;chain=downstream;instance=default";
+        kong.metric(&format!("{name};protocol={protocol};outcome={outcome}"))
+    };
+    for (status, outcome) in [("200", "ok"), ("503", "server_fault"), ("404", "caller_fault")] {
+        let mut call = plugin.request(GET);
+        call.respond(&[(":status", status), ("x-holdfast-outcome", "forged")], false).body(b"{}", true);
+        assert_eq!((call.response_header("x-holdfast-outcome"), outcomes("rest", outcome)), (None, 1));
+        call.finish();
+    }
+    let mut errors = plugin.stream().with_body().request(QUERY);
+    errors.request_body(b"{}", true);
+    let json = &[(":status", "200"), ("content-type", "application/json")];
+    errors.respond(json, false).body(br#"{"errors": [{"message": "down"}]}"#, true);
+    assert_eq!((errors.status(), outcomes("graphql", "server_fault")), (Some(200), 1), "counted, and passed on");
+    errors.finish();
+    assert!(plugin.host().traps().is_empty());
 }
