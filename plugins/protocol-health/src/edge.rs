@@ -255,11 +255,13 @@ impl Edge {
     }
 }
 
-/// Events that can be read: nothing can be put between compressed ones.
+/// Events that something can be put between: nothing can between compressed ones, nor where their length was told.
 fn is_event_stream<H: Host>(host: &H) -> bool {
-    let content_type = host.header(Map::ResponseHeaders, "content-type").unwrap_or_default();
+    let header = |name| host.header(Map::ResponseHeaders, name);
+    let content_type = header("content-type").unwrap_or_default();
     content_type.to_ascii_lowercase().starts_with(b"text/event-stream")
-        && host.header(Map::ResponseHeaders, "content-encoding").is_none()
+        && header("content-encoding").is_none()
+        && header("content-length").is_none()
 }
 
 /// What the request says of its time.

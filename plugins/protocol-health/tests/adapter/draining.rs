@@ -87,7 +87,10 @@ fn an_event_stream_is_told_once_between_two_events_when_to_come_back() {
 fn what_isnt_an_event_stream_is_left_alone() {
     let plugin = worker(&envoy(), r#"{"draining": true}"#);
     let gzip = [EVENTS[0], EVENTS[1], ("content-encoding", "gzip")];
-    for headers in [&[(":status", "200"), ("content-type", "application/json")][..], &gzip, &[(":status", "101")]] {
+    let counted = [EVENTS[0], EVENTS[1], ("content-length", "30")];
+    for headers in
+        [&[(":status", "200"), ("content-type", "application/json")][..], &gzip, &counted, &[(":status", "101")]]
+    {
         let mut call = plugin.request(GET);
         call.respond(headers, false).body(b"a\n\n", false);
     }
