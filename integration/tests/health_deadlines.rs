@@ -31,7 +31,9 @@ fn every_form_of_rest_and_graphql() -> TestResult {
     let deadline = json!({"default": "3s", "max": "4s", "graphql": {"default": "2s"}});
     let (_envoy, port) = gateway(&service, false, &deadline)?;
     // Path, header and its value; what the router saw, at most, and what the service saw in that header.
+    // What a client says in the router's own header is Envoy's to take away.
     for (path, header, said, router, service_saw) in [
+        ("/echo", "x-envoy-upstream-rq-timeout-ms", "100", 3_000, None),
         ("/echo", "x-none", "-", 3_000, None),
         ("/graphql", "x-none", "-", 2_000, None),
         ("/echo", "x-request-timeout", "250ms", 250, Some("ms")),
@@ -40,7 +42,6 @@ fn every_form_of_rest_and_graphql() -> TestResult {
         ("/echo", "x-request-timeout", "1h", 4_000, Some("ms")),
         ("/graphql", "request-timeout", "1h", 4_000, Some("ms")),
         ("/echo", "grpc-timeout", "10m", 3_000, None),
-        // Not from a trusted hop: Envoy takes it away before anybody sees it, or it counts.
         ("/echo", "x-request-timeout", "soon", 3_000, None),
     ] {
         service.reset_counts();
@@ -77,6 +78,36 @@ fn every_form_of_grpc() -> TestResult {
         let told = seen.header("grpc-timeout").unwrap_or_default();
         let told = protocol_health::grpc_timeout::parse(told.as_bytes()).ok_or_else(|| anyhow::anyhow!("{told:?}"))?;
         assert!(told <= Duration::from_millis(router) && told >= Duration::from_millis(router / 2), "told {told:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn grpc_web_has_grpcs_form_and_earlier_filters_the_routers() -> TestResult {
+    let service = Upstream::start("service")?;
+    let edge = health::edge(&json!({"deadline": {"default": "3s"}}))?.filter();
+    let earlier = |value: &str| {
+        let header = json!({"header": {"key": "x-envoy-upstream-rq-timeout-ms", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"});
+        let mutations = json!({"request_mutations": [{"append": header}]});
+        config::patch(config::header_mutation("x", "y"), json!({"typed_config": {"mutations": mutations}}))
+    };
+    let filters = |value| vec![earlier(value), edge.clone()];
+    let listeners = [("quick", "400"), ("never", "0")]
+        .map(|(name, value)| config::listener(name, &filters(value), &[config::route("all", "service")]));
+    let envoy = Envoy::start(&config::bootstrap(&listeners, &[config::cluster("service", &[service.port()])]))?;
+    for (listener, content_type, said, router) in [
+        ("quick", "application/json", "9S", 400),
+        ("never", "application/json", "9S", 3_000),
+        ("quick", "application/grpc-web+proto", "100m", 100),
+        ("quick", "application/grpc-web+proto", "9S", 400),
+        ("never", "application/grpc-web+proto", "9S", 9_000),
+    ] {
+        service.reset_counts();
+        let call = Call::post(envoy.port(listener)?, "/echo", b"x").header("content-type", content_type);
+        call.header("grpc-timeout", said).send()?;
+        let seen = service.seen().into_iter().next().ok_or_else(|| anyhow::anyhow!("it came"))?;
+        let left = millis(seen.header("x-envoy-expected-rq-timeout-ms")).unwrap_or(0);
+        assert!((router / 2..=router).contains(&left), "{listener} {content_type} {said}: the router gives {left} ms");
     }
     Ok(())
 }

@@ -39,8 +39,8 @@ fn ejects(spoken: Spoken, change: &Value) -> TestResult {
         sicken(&story, spoken);
         assert_eq!(story.calls(40)?, 40, "{signal}: nobody notices");
         assert_eq!(story.ejected()?, 1, "{signal}");
-        // The workers learn of the third strike one after the other.
-        assert!((3..=5).contains(&story.other.hits()), "{signal}: {} strikes", story.other.hits());
+        // The workers learn of the third strike one after the other; without it there would be twenty.
+        assert!((3..=10).contains(&story.other.hits()), "{signal}: {} strikes", story.other.hits());
         assert!(story.counted("attempts_total", &["outcome=ok"])? >= 40);
         story.assert_no_trap();
     }

@@ -36,26 +36,23 @@ const EXPORTS: [&str; 18] = [
     "proxy_abi_version_0_2_1",
     "proxy_on_vm_start",
     "proxy_on_configure",
-    "proxy_on_context_create",
+    "guard_on_context_create",
     "proxy_on_tick",
-    "proxy_on_request_headers",
-    "proxy_on_request_body",
-    "proxy_on_request_trailers",
-    "proxy_on_response_headers",
+    "guard_on_request_headers",
+    "guard_on_request_body",
+    "guard_on_request_trailers",
+    "guard_on_response_headers",
     "guard_on_response_body",
     "guard_on_response_trailers",
     "proxy_on_http_call_response",
-    "proxy_on_done",
-    "proxy_on_log",
-    "proxy_on_delete",
+    "guard_on_done",
+    "guard_on_log",
+    "guard_on_delete",
 ];
 
-/// Exports that take the place of the SDK's own (`sdk-shim/src/live/raw.rs` says why), and whose. The names are of one length, so that a module's other
-/// bytes stay where they are.
-const GUARDS: [(&str, &str); 2] = [
-    ("guard_on_response_body", "proxy_on_response_body"),
-    ("guard_on_response_trailers", "proxy_on_response_trailers"),
-];
+/// What exports that take the place of the SDK's own begin with (`sdk-shim/src/live/raw.rs` says why), and what the SDK's do. They are of one length, so
+/// that a module's other bytes stay where they are.
+const GUARD: (&str, &str) = ("guard_on_", "proxy_on_");
 
 /// What runs per request is built for speed.
 const FAST: &str = "module";
@@ -196,9 +193,14 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     // What differs in numbers only becomes one, where bytes count most.
     let merge = (module.profile == SMALL).then_some("--merge-similar-functions");
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
-    cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).arg(&cut).arg("-o").arg(&optimized).run()?;
+    // So are constants that come more than once.
+    let hoist = (module.profile == SMALL).then_some("--const-hoisting");
+    let cmd = cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
+    cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     let mut bytes = fs::read(&optimized)?;
-    GUARDS.iter().try_for_each(|(guard, guarded)| rename(&mut bytes, guard, guarded))?;
+    for guard in EXPORTS.iter().filter(|export| export.starts_with(GUARD.0)) {
+        rename(&mut bytes, guard, &guard.replace(GUARD.0, GUARD.1))?;
+    }
     fs::write(&optimized, bytes)?;
     Ok(optimized)
 }
@@ -273,7 +275,7 @@ mod tests {
         assert_eq!(module, b"..proxy_on_x..");
         assert!(rename(&mut module, "guard_on_x", "proxy_on_x").is_err(), "not there");
         assert!(rename(&mut b"guard_on_x guard_on_x".to_vec(), "guard_on_x", "proxy_on_x").is_err(), "twice");
-        assert!(GUARDS.iter().all(|(guard, guarded)| guard.len() == guarded.len() && EXPORTS.contains(guard)));
+        assert_eq!(GUARD.0.len(), GUARD.1.len());
     }
 
     #[test]

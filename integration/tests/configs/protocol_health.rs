@@ -175,3 +175,25 @@ fn who_says_how_long_he_waits_waits_no_longer() -> TestResult {
         Ok(())
     })
 }
+
+#[test]
+fn probes_ask_each_service_in_its_own_words_and_the_node_says_that_it_drains() -> TestResult {
+    story(|site| {
+        for host in &site.graphql {
+            host.set_answer(Answer::json(&json!({"data": {"__typename": "Query"}})));
+        }
+        for path in ["/healthz", "/healthz/deep", "/healthz/graphql"] {
+            assert_eq!(site.get(path)?.status, 200, "{path}");
+        }
+        // The scripted service echoes the request, an empty message, which as an answer says UNKNOWN.
+        assert_eq!(String::from_utf8_lossy(&site.get("/healthz/grpc")?.body), "grpc: not serving\n");
+        // Who asks and who judges share a VM, and the calls of the one are no attempts of the other.
+        let log = site.envoy.log();
+        assert!(!log.contains("panicked"), "{log}");
+        site.envoy.admin_post("/healthcheck/fail")?;
+        eventually("every worker knows", SOON, || {
+            let answers = (0..8).map(|_| Ok(Call::get(site.edge, "/healthz").fresh_connection().send()?.status));
+            anyhow::Ok(answers.collect::<TestResult<Vec<u16>>>()?.iter().all(|status| *status == 503))
+        })
+    })
+}

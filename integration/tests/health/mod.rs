@@ -14,7 +14,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(15);
 fn error_matcher() -> Value {
     let header = |name: &str, matched: Value| json!({"http_response_headers_match": {"headers": [{"name": name, "string_match": matched}]}});
     json!({"or_match": {"rules": [
-        header("x-holdfast-outcome", json!({"safe_regex": {"regex": "server_fault|unreachable|timeout|overload"}})),
+        header("x-holdfast-outcome", json!({"safe_regex": {"regex": "server_fault|unreachable|timeout"}})),
         header(":status", json!({"safe_regex": {"regex": "5.."}})),
     ]}})
 }
@@ -42,7 +42,7 @@ pub(crate) fn route() -> Value {
     let route = config::with_retries(config::route("all", "service"), "5xx,unavailable,retriable-headers", 1);
     let marked = json!([{
         "name": "x-holdfast-outcome",
-        "string_match": {"safe_regex": {"regex": "server_fault|unreachable|timeout|overload"}},
+        "string_match": {"safe_regex": {"regex": "server_fault|unreachable|timeout"}},
     }]);
     let elsewhere = json!([{
         "name": "envoy.retry_host_predicates.previous_hosts",

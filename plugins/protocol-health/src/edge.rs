@@ -284,7 +284,9 @@ fn is_stream<H: Host>(host: &H) -> bool {
 
 /// The router obeys, and whoever serves is told in the form in which the client said it.
 fn set<H: Host>(host: &H, protocol: Protocol, given: &Given, time: Duration) {
-    host.set_header(Map::RequestHeaders, deadline::ROUTER, deadline::for_router(time).as_bytes());
+    if host.capabilities().limits_by_header {
+        host.set_header(Map::RequestHeaders, deadline::ROUTER, deadline::for_router(time).as_bytes());
+    }
     if matches!(protocol, Protocol::Grpc | Protocol::GrpcWeb) {
         host.set_header(Map::RequestHeaders, deadline::GRPC, grpc_timeout::write(time).as_bytes());
     }

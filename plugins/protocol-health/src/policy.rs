@@ -128,11 +128,9 @@ impl Policy {
 
     /// What can only be told of an answer that was held back until it was read.
     fn wants_hold(&self) -> Vec<&'static str> {
-        let named = match self.protocol {
-            None => !self.graphql.paths.is_empty(),
-            Some(protocol) => protocol == Protocol::GraphQl,
-        };
-        let body = self.predicate.as_ref().is_some_and(|predicate| predicate.json.is_some());
+        let may_be = |protocol| self.protocol.is_none_or(|spoken| spoken == protocol);
+        let named = if self.protocol.is_none() { !self.graphql.paths.is_empty() } else { may_be(Protocol::GraphQl) };
+        let body = may_be(Protocol::Rest) && self.predicate.as_ref().is_some_and(|it| it.json.is_some());
         let wants = [
             (named, "$.graphql.paths"),
             (body, "$.predicate.json"),

@@ -112,13 +112,23 @@ impl Upstream {
         }
         let asked = self.asked(host, end);
         let enforces = self.policy.common.mode == Mode::Enforce;
-        if enforces && asked.protocol == Protocol::GraphQl && self.policy.graphql.identity {
+        if enforces && self.reads(asked) {
+            // What is compressed can't be read.
             host.remove_header(Map::RequestHeaders, "accept-encoding");
         }
         if enforces && self.policy.deadline.is_some() {
             tell_time_left(host, asked.protocol);
         }
         Some(Attempt { asked, request_sent: end, answer: None })
+    }
+
+    /// Whether the body of its answer is to be read as JSON.
+    fn reads(&self, asked: Asked) -> bool {
+        match asked.protocol {
+            Protocol::GraphQl => self.policy.graphql.identity,
+            Protocol::Rest => asked.predicate && self.policy.predicate.as_ref().is_some_and(|it| it.json.is_some()),
+            Protocol::Grpc | Protocol::GrpcWeb => false,
+        }
     }
 
     fn asked<H: Host>(&self, host: &H, end: bool) -> Asked {
@@ -215,8 +225,10 @@ impl Upstream {
     fn lets_go(&self, answer: &Answer, size: usize) -> Option<&'static str> {
         if answer.reading.is_stream() {
             Some("stream")
-        } else if size > self.policy.hold.max_bytes || !answer.reading.wants_more() {
+        } else if size > self.policy.hold.max_bytes {
             Some("bytes")
+        } else if !answer.reading.wants_more() {
+            Some("unreadable")
         } else {
             None
         }

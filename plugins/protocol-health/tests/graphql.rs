@@ -41,6 +41,32 @@ fn a_service_that_answers_in_part_is_not_sick() {
 }
 
 #[test]
+fn where_every_field_may_be_null_codes_tell_a_sick_service_from_an_order_that_isnt_there() {
+    let error = |code: Option<&str>| json!({"message": "no", "path": ["orders"], "extensions": {"code": code}});
+    let hollow = |code| says(200, &json!({"data": {"orders": null, "me": null}, "errors": [error(code)]}));
+    assert_eq!(hollow(Some("INTERNAL_SERVER_ERROR")), Outcome::ServerFault);
+    assert_eq!(hollow(Some("UNAVAILABLE")), Outcome::Unreachable);
+    assert_eq!(
+        (hollow(Some("NOT_FOUND")), hollow(Some("ODD")), hollow(None)),
+        (Outcome::Partial, Outcome::Partial, Outcome::Partial)
+    );
+    let filled = json!({"data": {"orders": null, "me": {"a": null}}, "errors": [error(Some("INTERNAL_SERVER_ERROR"))]});
+    assert_eq!(says(200, &filled), Outcome::Partial);
+    assert_eq!(says(200, &json!({"data": {"order": null}})), Outcome::Ok, "it isn't there, and that is an answer");
+    for data in [
+        json!({"a": "null"}),
+        json!({"a": null, "b": 0}),
+        json!({"a": false}),
+        json!({"a": []}),
+        json!({}),
+        json!({"a": -1}),
+    ] {
+        assert_eq!(scan(json!({"data": data}).to_string().as_bytes()).data, Data::Present, "{data}");
+    }
+    assert_eq!(scan(br#"{"data": {"a:,\"b" : null , "c":null} }"#).data, Data::Hollow);
+}
+
+#[test]
 fn a_service_that_has_errors_and_no_data_is_sick() {
     let field = json!({"message": "connection refused", "locations": [{"line": 1, "column": 2}], "path": ["orders"]});
     for body in
@@ -136,9 +162,21 @@ fn beyond_the_cap_nothing_is_looked_at() {
 #[test]
 fn names_count_however_they_are_written_and_as_often_as_they_come() {
     let escaped = br#"{"d\u0061ta": null, "\u0065\u0072\u0072\u006f\u0072\u0073": [{"\u0065xtensions": {"\u0063ode": "FORB\u0049DDEN"}}]}"#;
-    assert_eq!(scan(escaped), Found { data: Data::Null, errors: 1, worst: Some(Outcome::CallerFault), whole: true });
+    assert_eq!(
+        scan(escaped),
+        Found {
+            data: Data::Null,
+            errors: 1,
+            worst: Some(Outcome::CallerFault),
+            named: Some(Outcome::CallerFault),
+            whole: true
+        }
+    );
     let twice = br#"{"errors": [{"message": "boom"}], "data": {}, "errors": [], "data": null}"#;
-    assert_eq!(scan(twice), Found { data: Data::Null, errors: 1, worst: Some(Outcome::ServerFault), whole: true });
+    assert_eq!(
+        scan(twice),
+        Found { data: Data::Null, errors: 1, worst: Some(Outcome::ServerFault), named: None, whole: true }
+    );
 }
 
 #[test]
@@ -160,6 +198,7 @@ fn expected(value: &Value) -> Option<Found> {
     let data = match object.get("data") {
         None => Data::Absent,
         Some(Value::Null) => Data::Null,
+        Some(Value::Object(fields)) if !fields.is_empty() && fields.values().all(Value::is_null) => Data::Hollow,
         Some(_) => Data::Present,
     };
     let none = Vec::new();
@@ -174,19 +213,23 @@ fn expected(value: &Value) -> Option<Found> {
             .position(|known| known == outcome)
     };
     let worst = errors.iter().map(judged).max_by_key(rank);
-    Some(Found { data, errors: u32::try_from(errors.len()).unwrap(), worst, whole: true })
+    let named = errors.iter().filter_map(named).max_by_key(rank);
+    Some(Found { data, errors: u32::try_from(errors.len()).unwrap(), worst, named, whole: true })
+}
+
+fn named(error: &Value) -> Option<Outcome> {
+    match error["extensions"]["code"].as_str()? {
+        "FORBIDDEN" => Some(Outcome::CallerFault),
+        "UNAVAILABLE" => Some(Outcome::Unreachable),
+        "RATE_LIMITED" => Some(Outcome::Overload),
+        "DEADLINE_EXCEEDED" => Some(Outcome::Timeout),
+        _ => None,
+    }
 }
 
 fn judged(error: &Value) -> Outcome {
-    let code = match &error["extensions"]["code"] {
-        Value::String(code) if code.len() <= MOST_KEPT => code.clone(),
-        _ => String::new(),
-    };
-    match code.as_str() {
-        "FORBIDDEN" => Outcome::CallerFault,
-        "UNAVAILABLE" => Outcome::Unreachable,
-        "RATE_LIMITED" => Outcome::Overload,
-        "DEADLINE_EXCEEDED" => Outcome::Timeout,
+    match named(error) {
+        Some(outcome) => outcome,
         _ if error.get("locations").is_some_and(|it| !it.is_null()) && error.get("path").is_none_or(Value::is_null) => {
             Outcome::CallerFault
         }

@@ -1,10 +1,9 @@
 //! The glue: proxy-wasm's contexts call the plugin.
 
-use super::LiveHost;
+use super::{LiveHost, guard};
 use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
 use crate::host::{CalloutId, Host};
-use core::cell::Cell;
 use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, Bytes, ContextType, GrpcStatusCode, Status};
@@ -22,27 +21,6 @@ pub fn start<P: Plugin<LiveHost>>() {
 struct Root<P> {
     id: u32,
     plugin: Option<Rc<P>>,
-}
-
-/// More streams than can end while a host calls one of them back.
-const REMEMBERED: usize = 32;
-
-thread_local! {
-    /// The streams that ended last, each number inverted so that the first one isn't there from the start; and how many have ended.
-    static ENDED: Cell<([u32; REMEMBERED], usize)> = const { Cell::new(([0; REMEMBERED], 0)) };
-}
-
-/// Whether a stream has ended just now, so that the SDK doesn't know it any more.
-pub(super) fn has_ended(id: u32) -> bool {
-    ENDED.get().0.contains(&!id)
-}
-
-fn note_end(id: u32) {
-    let (mut ended, count) = ENDED.get();
-    if let Some(place) = ended.get_mut(count % REMEMBERED) {
-        *place = !id;
-    }
-    ENDED.set((ended, count.wrapping_add(1)));
 }
 
 struct Stream<P: Plugin<LiveHost>> {
@@ -76,7 +54,7 @@ impl<P: Plugin<LiveHost>> Context for Root<P> {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers));
+            guard::in_root(|| plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
         }
     }
 }
@@ -106,7 +84,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn on_tick(&mut self) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            plugin.on_tick(&LiveHost);
+            guard::in_root(|| plugin.on_tick(&LiveHost));
         }
     }
 
@@ -140,7 +118,7 @@ impl<P: Plugin<LiveHost>> Stream<P> {
 
 impl<P: Plugin<LiveHost>> Drop for Stream<P> {
     fn drop(&mut self) {
-        note_end(self.id);
+        guard::note_end(self.id);
     }
 }
 

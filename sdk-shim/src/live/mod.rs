@@ -5,6 +5,7 @@
 #[macro_use]
 mod unused;
 mod context;
+mod guard;
 mod host;
 mod raw;
 

@@ -64,29 +64,60 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-// What the SDK exports, in this very module.
-unsafe extern "C" {
-    fn proxy_on_response_body(context: u32, size: usize, end: bool) -> u32;
-    fn proxy_on_response_trailers(context: u32, count: usize) -> u32;
-}
-
 /// Goes on: what the SDK calls `Action::Continue`.
 const CONTINUE: u32 = 0;
+/// Nothing is left to be done.
+const DONE: u32 = 1;
 
-// Envoy calls filters for the body of an answer that a filter behind them held back, also where its headers have made the router retry, and so ended
-// the attempt. The SDK's dispatcher panics on a stream that it doesn't know any more. So `cargo xtask build` exports these in the place of the SDK's:
-// `guard_` becomes `proxy_`.
+// The SDK's dispatcher panics where it is called back for a stream that it doesn't know, and where a stream begins while it calls a root. Hosts do both
+// (guard.rs says when). So `cargo xtask build` exports these in the place of the SDK's callbacks: `guard_` becomes `proxy_`.
 
-#[unsafe(no_mangle)]
-extern "C" fn guard_on_response_body(context: u32, size: usize, end: bool) -> u32 {
-    // SAFETY: the SDK's callback, called as the host would.
-    if super::context::has_ended(context) { CONTINUE } else { unsafe { proxy_on_response_body(context, size, end) } }
+/// A callback that isn't made for a stream that the SDK doesn't know: then its answer is `$unknown`.
+macro_rules! guard {
+    ($guard:ident, $guarded:ident($($argument:ident: $type:ty),*) $(-> $unknown:ident)?) => {
+        unsafe extern "C" {
+            fn $guarded(context: u32, $($argument: $type),*) $(-> guard!(@u32 $unknown))?;
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn $guard(context: u32, $($argument: $type),*) $(-> guard!(@u32 $unknown))? {
+            if super::guard::knows(context) {
+                // SAFETY: the SDK's own callback, called as the host would.
+                return unsafe { $guarded(context, $($argument),*) };
+            }
+            $($unknown)?
+        }
+    };
+    (@u32 $unknown:ident) => { u32 };
+}
+
+guard!(guard_on_request_headers, proxy_on_request_headers(count: usize, end: bool) -> CONTINUE);
+guard!(guard_on_request_body, proxy_on_request_body(size: usize, end: bool) -> CONTINUE);
+guard!(guard_on_request_trailers, proxy_on_request_trailers(count: usize) -> CONTINUE);
+guard!(guard_on_response_headers, proxy_on_response_headers(count: usize, end: bool) -> CONTINUE);
+guard!(guard_on_response_body, proxy_on_response_body(size: usize, end: bool) -> CONTINUE);
+guard!(guard_on_response_trailers, proxy_on_response_trailers(count: usize) -> CONTINUE);
+guard!(guard_on_done, proxy_on_done() -> DONE);
+guard!(guard_on_log, proxy_on_log());
+
+unsafe extern "C" {
+    fn proxy_on_context_create(context: u32, root: u32);
+    fn proxy_on_delete(context: u32);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn guard_on_response_trailers(context: u32, count: usize) -> u32 {
-    // SAFETY: the SDK's callback, called as the host would.
-    if super::context::has_ended(context) { CONTINUE } else { unsafe { proxy_on_response_trailers(context, count) } }
+extern "C" fn guard_on_context_create(context: u32, root: u32) {
+    if !super::guard::ignores(context, root) {
+        // SAFETY: the SDK's own callback, called as the host would.
+        unsafe { proxy_on_context_create(context, root) };
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guard_on_delete(context: u32) {
+    if !super::guard::forgets(context) {
+        // SAFETY: the SDK's own callback, called as the host would.
+        unsafe { proxy_on_delete(context) };
+    }
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]

@@ -47,11 +47,16 @@ impl Codes {
         Self(known.chain(own).collect())
     }
 
+    /// What an error came to by its code, if that is known.
+    pub fn named(&self, fault: &Fault) -> Option<Outcome> {
+        let known = fault.code().and_then(|code| self.0.iter().rev().find(|(name, _)| name == code));
+        known.map(|(_, outcome)| *outcome)
+    }
+
     /// What an error came to.
     pub fn judge(&self, fault: &Fault) -> Outcome {
-        let known = fault.code().and_then(|code| self.0.iter().rev().find(|(name, _)| name == code));
-        match known {
-            Some((_, outcome)) => *outcome,
+        match self.named(fault) {
+            Some(outcome) => outcome,
             None if fault.locations && !fault.path => Outcome::CallerFault,
             None => Outcome::ServerFault,
         }

@@ -27,6 +27,9 @@ pub enum Data {
     Absent,
     /// It is `null`: the service could do nothing of what it was asked.
     Null,
+    /// It is an object, and each of its fields is `null`: with errors beside it, the service could do nothing either, where its schema lets every field be
+    /// `null`.
+    Hollow,
     /// It has a value.
     Present,
 }
@@ -50,6 +53,8 @@ pub struct Found {
     pub errors: u32,
     /// The worst of them.
     pub worst: Option<Outcome>,
+    /// The worst of those whose code is known.
+    pub named: Option<Outcome>,
     /// It was one JSON object, and read to its end.
     pub whole: bool,
 }
@@ -66,6 +71,16 @@ pub struct Scan {
     key: Key,
     kept: Vec<u8>,
     fault: Fault,
+    fields: Fields,
+}
+
+/// What is known of the fields of `data`, as long as none has a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fields {
+    /// Nobody asks: it isn't `data`, or one has a value.
+    Any,
+    /// All so far are `null`; `value` where one's value comes next.
+    Null { value: bool, seen: bool },
 }
 
 /// What the next byte belongs to.
@@ -136,6 +151,7 @@ impl Scan {
             key: Key::Other,
             kept: Vec::new(),
             fault: Fault::default(),
+            fields: Fields::Any,
         }
     }
 
@@ -192,6 +208,9 @@ impl Scan {
     fn skip<'a>(&mut self, depth: u32, bytes: &'a [u8]) -> &'a [u8] {
         let mut depth = depth;
         for (at, byte) in bytes.iter().enumerate() {
+            if self.fields != Fields::Any {
+                self.see_field(*byte);
+            }
             match byte {
                 b'"' => {
                     self.lex = Lex::SkipText { depth, escaped: false };
@@ -201,6 +220,7 @@ impl Scan {
                 b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
+                        self.fields_ended();
                         self.value_ended();
                         return &bytes[at + 1..];
                     }
@@ -210,6 +230,25 @@ impl Scan {
         }
         self.lex = Lex::Skip { depth };
         &[]
+    }
+
+    /// A byte between the fields of `data`, none of which has a value so far: whatever begins anything but `null` ends that.
+    fn see_field(&mut self, byte: u8) {
+        let Fields::Null { value, seen } = self.fields else { return };
+        self.fields = match byte {
+            b':' => Fields::Null { value: true, seen },
+            b',' => Fields::Null { value: false, seen },
+            b'n' if value => Fields::Null { value, seen: true },
+            b'"' if !value => self.fields,
+            b'u' | b'l' | b'}' | b' ' | b'\t' | b'\r' | b'\n' => self.fields,
+            _ => Fields::Any,
+        };
+    }
+
+    fn fields_ended(&mut self) {
+        if core::mem::replace(&mut self.fields, Fields::Any) == (Fields::Null { value: true, seen: true }) {
+            self.found.data = Data::Hollow;
+        }
     }
 
     fn skip_text<'a>(&mut self, depth: u32, escaped: bool, bytes: &'a [u8]) -> &'a [u8] {
@@ -282,7 +321,7 @@ impl Scan {
     }
 
     fn see_data(&mut self) {
-        if self.found.data == Data::Absent {
+        if matches!(self.found.data, Data::Absent | Data::Hollow) {
             self.found.data = Data::Present;
         }
     }
@@ -324,7 +363,13 @@ impl Scan {
             (_, 0, _) | (b'{' | b'"', 1, Key::Errors) => self.broken(),
             (b'{' | b'[' | b'"', level, key) => {
                 match (level, key) {
-                    (1, Key::Data) => self.see_data(),
+                    (1, Key::Data) => {
+                        // Of two `data` neither is looked into.
+                        if self.found.data == Data::Absent && byte == b'{' {
+                            self.fields = Fields::Null { value: false, seen: false };
+                        }
+                        self.see_data();
+                    }
                     (2, _) => self.fault_ended_with(Outcome::ServerFault),
                     (3, Key::Path) => self.fault.path = true,
                     (3, Key::Locations) => self.fault.locations = true,
@@ -355,8 +400,10 @@ impl Scan {
 
     fn close(&mut self, codes: &Codes) {
         if self.level == 3 {
-            let outcome = codes.judge(&self.fault);
-            self.fault_ended_with(outcome);
+            let named = codes.named(&self.fault);
+            self.found.named =
+                named.map(|named| self.found.named.map_or(named, |worst| worse(worst, named))).or(self.found.named);
+            self.fault_ended_with(codes.judge(&self.fault));
         }
         self.level -= 1;
         self.value_ended();

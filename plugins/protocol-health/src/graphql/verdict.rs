@@ -13,8 +13,13 @@ pub fn verdict(status: u16, found: &Found) -> Outcome {
     }
     match (found.data, found.worst) {
         _ if !found.whole => Outcome::Unknown,
-        (Data::Present, None) if status == 294 => Outcome::Partial,
-        (Data::Present, None) => Outcome::Ok,
+        (Data::Present | Data::Hollow, None) if status == 294 => Outcome::Partial,
+        (Data::Present | Data::Hollow, None) => Outcome::Ok,
+        // Where every field may be null, an order that isn't there looks like a database that isn't. Codes tell them apart.
+        (Data::Hollow, Some(_)) => match found.named {
+            Some(named) if named.is_upstreams_fault() => named,
+            _ => Outcome::Partial,
+        },
         (Data::Present, Some(_)) => Outcome::Partial,
         (_, Some(worst)) => worst,
         // Neither data nor errors: it isn't GraphQL.
