@@ -19,6 +19,7 @@ mod json;
 mod load;
 mod measure;
 mod report;
+mod scanner;
 mod solo;
 mod stats;
 mod subject;
@@ -82,7 +83,9 @@ fn filters(args: &Args, loader: &Loader) -> Result<Figures> {
     }
     drop(service);
     let tables = [Some(&direct), proxied.as_ref()].into_iter().flatten().map(json::table).collect();
-    Ok(Figures { tables, verdicts: verdict::all(&direct, proxied.as_ref()) })
+    let mut verdicts = verdict::all(&direct, proxied.as_ref());
+    verdicts.push(scanner::measure());
+    Ok(Figures { tables, verdicts })
 }
 
 /// Envoy answers by itself.
