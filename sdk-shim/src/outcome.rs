@@ -91,6 +91,10 @@ pub const TELLS: &str = "holdfast;protocol-health;tells";
 /// Filter state that says what the last attempt came to.
 pub const TOLD: &[&str] = &["holdfast.outcome"];
 
+/// Filter state that says that the request's time was its caller's choice: a call that was cut for it says nothing of a service, unless it had a slow
+/// call's time.
+pub const CALLERS_DEADLINE: &[&str] = &["holdfast.callers_deadline"];
+
 /// What protocol-health tells of the response that is on its way; `None` where it says nothing, or a header says so alone. One look for
 /// a header that is absent as a rule.
 pub fn told<H: Host>(host: &H) -> Option<Outcome> {

@@ -11,7 +11,7 @@ use sdk_shim::common::Chain;
 use sdk_shim::ending::{VIA_UPSTREAM, details, flags, is_unconnected};
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
-use sdk_shim::outcome::{Answer, Outcome, flag};
+use sdk_shim::outcome::{Answer, CALLERS_DEADLINE, Outcome, flag};
 
 /// Filter state that our refusals leave: the cause.
 pub const REFUSED: &str = "holdfast.circuit_breaker";
@@ -119,7 +119,15 @@ fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
     if flags == 0 && request_sent && details(host).starts_with(MAX_DURATION) && long() {
         flags = flag::MAX_DURATION;
     }
+    if flags & flag::UPSTREAM_TIMEOUT != 0 && !long() && is_callers_deadline(host) {
+        flags = flag::CLIENT_ABORT;
+    }
     Answer::NotService { flags, request_sent }
+}
+
+/// Whether the time that was over was its caller's choice, as protocol-health's deadlines allow it.
+fn is_callers_deadline<H: Host>(host: &H) -> bool {
+    host.property(CALLERS_DEADLINE).is_some_and(|word| !word.is_empty())
 }
 
 /// Upstream, an attempt without a response is unreachable if a connection failed, unknown for client aborts, hedge losers and
@@ -133,7 +141,8 @@ fn attempt_without_response<H: Host>(host: &H, policy: &Policy, call: &Pending, 
         return None;
     }
     let details = details(host);
-    let hurried = details.starts_with(MAX_DURATION) && host.now().since(call.started) < policy.slow_call;
+    let is_long = host.now().since(call.started) >= policy.slow_call;
+    let hurried = !is_long && (details.starts_with(MAX_DURATION) || is_callers_deadline(host));
     let refused = || host.property(&[REFUSED_ATTEMPT]).is_some_and(|cause| !cause.is_empty());
     if hurried || details == VIA_UPSTREAM || refused() {
         return None;

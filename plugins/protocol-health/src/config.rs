@@ -23,7 +23,10 @@ use sdk_shim::overrides::Mode;
 /// 64 KiB.
 const LOOKED_AT: u64 = 65_536;
 /// Envoy's own limit on what a stream may buffer is 1 MiB unless it is raised.
-const MOST_HELD: u64 = 1_048_576;
+const MOST_HELD: u64 = 524_288;
+/// Envoy's advice for edges is a buffer of 32 KiB, and what is held must stay below it. Sick answers are short.
+const HELD: u64 = 24_576;
+const LEAST_TIME: Duration = Duration::from_millis(100);
 const MOST_ITEMS: usize = 1_000;
 const MILLI: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -71,7 +74,7 @@ fn full(read: &mut Reader<'_>) -> Policy {
         .into_iter()
         .chain(Protocol::ALL.map(|(word, protocol)| (word, Some(protocol))))
         .collect::<Vec<_>>();
-    let chain = common.chain;
+    let (chain, healthz) = (common.chain, healthz(read));
     Policy {
         protocol: read.word("protocol", None, &words),
         signal: read.word("signal", Signal::Marker, &SIGNALS),
@@ -80,8 +83,8 @@ fn full(read: &mut Reader<'_>) -> Policy {
         graphql: read.object("graphql", graphql).unwrap_or_else(|| Reader::defaults(graphql)),
         predicate: read.object("predicate", predicate),
         deadline: read.object("deadline", |read| deadlines(read, chain)),
-        healthz: healthz(read),
-        probes: probes(read),
+        probes: probes(read, healthz.as_ref()),
+        healthz,
         drain: drain(read),
         common,
     }
@@ -90,7 +93,7 @@ fn full(read: &mut Reader<'_>) -> Policy {
 fn hold(read: &mut Reader<'_>) -> Hold {
     Hold {
         time: read.duration("time", Duration::from_millis(250), Bounds::new(10 * MILLI, Duration::from_secs(60))),
-        max_bytes: bytes(read, "max_bytes"),
+        max_bytes: bytes(read, "max_bytes", Bounds::new(64, MOST_HELD), HELD),
         grpc_methods: bounded(
             read,
             "grpc_methods",
@@ -111,9 +114,20 @@ fn grpc_methods(item: &Value) -> Option<GrpcMethods> {
     }
 }
 
-fn bytes(read: &mut Reader<'_>, name: &'static str) -> usize {
-    usize::try_from(read.integer(name, LOOKED_AT, Bounds::new(64, MOST_HELD))).unwrap_or(65_536)
+fn bytes(read: &mut Reader<'_>, name: &'static str, bounds: Bounds<u64>, default: u64) -> usize {
+    usize::try_from(read.integer(name, default, bounds)).unwrap_or(24_576)
 }
+
+fn all_codes(read: &mut Reader<'_>) -> Codes {
+    let mut all = read.object("codes", codes).unwrap_or_default();
+    all.request_errors = read.word("request_errors", all.request_errors, &REQUEST_ERRORS);
+    all.null_is_no_data = read.bool("null_is_no_data", all.null_is_no_data);
+    all
+}
+
+/// What an error without a path and without a code that is known may be.
+const REQUEST_ERRORS: [(&str, Outcome); 3] =
+    [("unknown", Outcome::Unknown), ("caller_fault", Outcome::CallerFault), ("server_fault", Outcome::ServerFault)];
 
 fn graphql(read: &mut Reader<'_>) -> GraphQl {
     GraphQl {
@@ -124,8 +138,8 @@ fn graphql(read: &mut Reader<'_>) -> GraphQl {
             "a path that begins with \"/\", without a query",
             path,
         ),
-        scan_bytes: bytes(read, "scan_bytes"),
-        codes: read.object("codes", codes).unwrap_or_default(),
+        scan_bytes: bytes(read, "scan_bytes", Bounds::new(64, 1_048_576), LOOKED_AT),
+        codes: all_codes(read),
         identity: read.bool("identity", true),
     }
 }
@@ -216,7 +230,7 @@ fn deadlines(read: &mut Reader<'_>, chain: Chain) -> Deadlines {
         let none = Limits::default();
         return Deadlines { rest: none, grpc: none, graphql: none, strict: false };
     }
-    let general = limits(read, Limits { default: None, max: Some(Duration::from_secs(60)) });
+    let general = limits(read, Limits { default: None, max: Some(Duration::from_secs(60)), min: LEAST_TIME });
     // A call without a deadline may be a stream, and headers don't tell.
     let grpc = Limits { default: None, ..general };
     Deadlines {
@@ -228,10 +242,13 @@ fn deadlines(read: &mut Reader<'_>, chain: Chain) -> Deadlines {
 }
 
 fn limits(read: &mut Reader<'_>, inherited: Limits) -> Limits {
-    let limits = Limits {
-        default: time_or_null(read, "default", inherited.default),
-        max: time_or_null(read, "max", inherited.max),
-    };
+    let max = time_or_null(read, "max", inherited.max);
+    let min = max.map_or(inherited.min, |max| max.min(inherited.min));
+    let min = read.duration("min", min, Bounds::new(Duration::ZERO, HOUR));
+    let limits = Limits { default: time_or_null(read, "default", inherited.default), max, min };
+    if let Some(max) = max.filter(|max| *max < min) {
+        read.fault("min", format!("{}ms above a max of {}ms", min.as_millis(), max.as_millis()), "at most max");
+    }
     if let (Some(default), Some(max)) = (limits.default, limits.max)
         && default > max
     {
@@ -262,11 +279,14 @@ fn healthz(read: &mut Reader<'_>) -> Option<String> {
     }
 }
 
-fn probes(read: &mut Reader<'_>) -> Vec<Probe> {
+fn probes(read: &mut Reader<'_>, node: Option<&String>) -> Vec<Probe> {
     let probes =
         read.objects("probes", "an object such as {\"path\": \"/healthz/deep\", \"clusters\": [\"orders\"]}", probe);
     if probes.len() > MOST_PROBES {
         read.fault("probes", format!("{} probes", probes.len()), format!("at most {MOST_PROBES}"));
+    }
+    if let Some(probe) = probes.iter().find(|probe| Some(&probe.path) == node) {
+        read.fault("probes", format!("\"{}\", which is healthz", probe.path), "a path of its own");
     }
     let twice =
         probes.iter().enumerate().find(|(n, probe)| probes.iter().take(*n).any(|before| before.path == probe.path));
@@ -320,12 +340,15 @@ fn ask(read: &mut Reader<'_>) -> Ask {
             Ask::Grpc { service: read.text("service", "", allowed, |text| text.len() <= 127 && text.is_ascii()) }
         }
         Kind::GraphQl => Ask::GraphQl { path: read.text("target", "/graphql", A_PATH, is_path) },
-        Kind::Rest => Ask::Rest {
-            path: read
-                .text("target", "/", "a path that begins with \"/\"", |text| text.starts_with('/') && is_name(text)),
-            status: read.list("status", vec![200..=299], "a status such as 204, \"2xx\" or \"200-204\"", statuses),
-            predicate: read.object("predicate", predicate),
-        },
+        Kind::Rest => {
+            let status = read.list("status", vec![200..=299], "a status such as 204, \"2xx\" or \"200-204\"", statuses);
+            if status.is_empty() && read.has("status") {
+                read.fault("status", "no status", "at least one");
+            }
+            let allowed = "a path that begins with \"/\"";
+            let path = read.text("target", "/", allowed, |text| text.starts_with('/') && is_name(text));
+            Ask::Rest { path, status, predicate: read.object("predicate", predicate) }
+        }
     }
 }
 

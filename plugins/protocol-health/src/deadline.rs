@@ -6,8 +6,8 @@
 //! | `x-request-timeout`, `request-timeout` | other clients | `250ms`, `10s`, `2m`, `1h`, or whole milliseconds |
 //! | `x-envoy-upstream-rq-timeout-ms` | earlier filters, Envoys in front that are trusted | whole milliseconds; 0 is none, as for Envoy |
 //!
-//! The least of them counts, or the default where there is none, and never more than `max`. Streams that live long by design (SSE, WebSocket) have
-//! none, since the proxy would cut them. What has no time left when it comes is answered at once: nobody waits for the answer.
+//! The least of them counts, or the default where there is none, never less than `min` and never more than `max`. Streams that live long by design
+//! (SSE, WebSocket) have no default, since the proxy would cut them. What has no time left when it comes is answered at once: nobody waits for the answer.
 
 use crate::grpc_timeout;
 use crate::protocol::Protocol;
@@ -31,6 +31,8 @@ pub struct Limits {
     pub default: Option<Duration>,
     /// At most.
     pub max: Option<Duration>,
+    /// At least: what a healthy service needs, so that nobody's haste looks like its fault.
+    pub min: Duration,
 }
 
 /// What is configured.
@@ -55,6 +57,15 @@ pub struct Given {
     pub others: [Option<Vec<u8>>; 2],
     /// [`ROUTER`].
     pub router: Option<Vec<u8>>,
+}
+
+// === impl Given ===
+
+impl Given {
+    /// Whether it says how long it waits.
+    pub fn says_anything(&self) -> bool {
+        self.grpc.is_some() || self.others.iter().any(Option::is_some)
+    }
 }
 
 /// What becomes of it.
@@ -101,8 +112,7 @@ pub fn decide(deadlines: &Deadlines, protocol: Protocol, is_stream: bool, given:
     let deadline = match (ignored, least) {
         (Some(name), _) if deadlines.strict => Deadline::Malformed(name),
         (_, Some(time)) if time.is_zero() => Deadline::Expired,
-        _ if is_stream => Deadline::None,
-        (_, time) => limits.apply(time),
+        (_, time) => limits.apply(time, is_stream),
     };
     Decided { deadline, ignored }
 }
@@ -115,7 +125,8 @@ pub fn for_router(time: Duration) -> String {
 /// The time that is left, in the form in which the request said it: with a unit where it had one.
 pub fn like(said: &[u8], time: Duration) -> String {
     let unit = if said.trim_ascii().iter().all(u8::is_ascii_digit) { "" } else { "ms" };
-    format!("{}{unit}", millis(time))
+    // Nothing would mean that there is no time left.
+    format!("{}{unit}", millis(time).max(1))
 }
 
 /// Whole milliseconds, as the router tells them; `None` for anything else.
@@ -141,10 +152,10 @@ fn other(value: &[u8]) -> Option<Duration> {
 // === impl Limits ===
 
 impl Limits {
-    fn apply(self, said: Option<Duration>) -> Deadline {
+    fn apply(self, said: Option<Duration>, is_stream: bool) -> Deadline {
         // No number of milliseconds that a router could count.
-        let said = said.filter(|time| *time < Duration::MAX).or(self.default);
-        match (said, self.max) {
+        let said = said.filter(|time| *time < Duration::MAX).map(|time| time.max(self.min));
+        match (said.or(self.default.filter(|_| !is_stream)), self.max) {
             (None, _) => Deadline::None,
             (Some(time), max) => Deadline::Within(max.map_or(time, |max| max.min(time))),
         }
@@ -178,8 +189,9 @@ mod tests {
     }
 
     fn deadlines() -> Deadlines {
-        let rest = Limits { default: Some(ms(15_000)), max: Some(ms(60_000)) };
-        Deadlines { rest, grpc: Limits { default: None, max: Some(ms(30_000)) }, graphql: rest, strict: false }
+        let rest = Limits { default: Some(ms(15_000)), max: Some(ms(60_000)), min: ms(20) };
+        let grpc = Limits { default: None, max: Some(ms(30_000)), ..rest };
+        Deadlines { rest, grpc, graphql: rest, strict: false }
     }
 
     fn given(grpc: &str, first: &str, second: &str, router: &str) -> Given {
@@ -208,6 +220,8 @@ mod tests {
             (Grpc, given("", "", "", ""), Deadline::None),
             (Grpc, given("100m", "", "", ""), Deadline::Within(ms(100))),
             (Grpc, given("100m", "50ms", "", "70"), Deadline::Within(ms(50))),
+            (Grpc, given("1n", "", "", ""), Deadline::Within(ms(20))),
+            (Rest, given("", "2ms", "", ""), Deadline::Within(ms(20))),
             (Grpc, given("1H", "", "", ""), Deadline::Within(ms(30_000))),
             (Grpc, given("99999999H", "", "", ""), Deadline::Within(ms(30_000))),
             (Grpc, given("0n", "", "", ""), Deadline::Expired),
@@ -230,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn streams_have_none_unless_their_time_is_over() {
+    fn streams_have_no_default() {
         let stream = |said: &Given| decide(&deadlines(), Protocol::Rest, true, said).deadline;
         assert_eq!(stream(&given("", "", "", "")), Deadline::None);
-        assert_eq!(stream(&given("", "5s", "", "")), Deadline::None);
+        assert_eq!(stream(&given("", "5s", "", "")), Deadline::Within(ms(5_000)), "as it says itself");
         assert_eq!(stream(&given("", "0", "", "")), Deadline::Expired);
     }
 
@@ -249,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_gets_more_than_he_asked_for_nor_more_than_max(
+        fn nobody_gets_more_than_he_asked_for_nor_more_than_max_nor_less_than_min(
             grpc in proptest::option::of("[0-9]{1,8}[HMSmun]"),
             first in proptest::option::of("[0-9]{1,9}(ms|s|m|h)?"),
             router in proptest::option::of("[0-9]{1,9}"),
@@ -258,9 +272,9 @@ mod tests {
             let said = Given { grpc: text(&grpc), others: [text(&first), None], router: text(&router) };
             match decided(Protocol::Grpc, &said) {
                 Deadline::Within(time) => {
-                    prop_assert!(time <= ms(30_000) && !time.is_zero());
+                    prop_assert!((ms(20)..=ms(30_000)).contains(&time));
                     if let Some(asked) = said.grpc.as_deref().and_then(grpc_timeout::parse) {
-                        prop_assert!(time <= asked);
+                        prop_assert!(time <= asked.max(ms(20)));
                     }
                 }
                 Deadline::Expired => {

@@ -18,6 +18,9 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// A client that lost its stream comes back after this, and as much again by chance: many lose theirs at once.
 const RETRY: u64 = 1_000;
 
+/// The header that Envoy's health check filter leaves on each of its answers.
+pub const BY_HEALTH_CHECK: &str = "x-envoy-upstream-healthchecked-cluster";
+
 /// Who says that the node drains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -38,12 +41,25 @@ pub struct Drain {
     asked: Cell<Option<Instant>>,
 }
 
+// === impl Source ===
+
+impl Source {
+    /// Whether somebody is to be asked.
+    pub const fn asks(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+}
+
 // === impl Drain ===
 
 impl Drain {
-    /// From this source.
-    pub const fn new(source: Source) -> Self {
-        let draining = matches!(source, Source::Said(true));
+    /// From this source; `draining` as it was when somebody asked last.
+    pub const fn new(source: Source, draining: bool) -> Self {
+        let draining = match source {
+            Source::Said(word) => word,
+            Source::Cluster(_) => draining,
+            Source::Nobody => false,
+        };
         Self { source, draining: Cell::new(draining), flight: Cell::new(None), asked: Cell::new(None) }
     }
 
@@ -59,7 +75,7 @@ impl Drain {
 
     /// Whether somebody is to be asked.
     pub const fn asks(&self) -> bool {
-        matches!(self.source, Source::Cluster(_))
+        self.source.asks()
     }
 
     /// Asks, when it is time. In the root's ticks.

@@ -15,7 +15,8 @@ use core::time::Duration;
 use sdk_shim::entry::{Answer, Flow};
 use sdk_shim::headers::number;
 use sdk_shim::host::{Body, Host, Map};
-use sdk_shim::outcome::{MARK, TOLD};
+use sdk_shim::notice::Notice;
+use sdk_shim::outcome::{CALLERS_DEADLINE, MARK, TOLD};
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
@@ -34,6 +35,8 @@ pub struct Edge {
     metrics: Metrics,
     desk: Desk,
     drain: Drain,
+    /// The last word of a node that drains, for whoever is configured while it does.
+    drained: Notice,
     /// On a host that has no chain of attempts: judges requests as if each were one, as far as its status and body tell.
     observer: Option<Box<Upstream>>,
     /// Ticks come as often as somebody who waits needs them.
@@ -44,7 +47,6 @@ pub struct Edge {
 /// What is remembered of a request.
 #[derive(Debug)]
 pub struct Request {
-    protocol: Protocol,
     /// For the observer.
     attempt: Option<Attempt>,
     /// Its answer is a stream of events that may be told when to come back.
@@ -59,10 +61,12 @@ impl Edge {
     pub fn new<H: Host>(host: &H, policy: Policy) -> Self {
         let metrics = Metrics::new(host, &policy.common);
         let random = RefCell::new(SplitMix64::new(host.seed()));
-        let (desk, drain) = (Desk::new(&policy.probes), Drain::new(policy.drain.clone()));
+        let cell = format!("holdfast;protocol-health;{};draining", policy.common.instance);
+        let drained = if policy.drain.asks() { Notice::heard(host, cell) } else { Notice::new(cell) };
+        let (desk, drain) = (Desk::new(&policy.probes), Drain::new(policy.drain.clone(), drained.known()));
         let observer =
             (!host.capabilities().upstream_chain).then(|| Box::new(Upstream::observer(host, policy.clone())));
-        Self { policy, metrics, desk, drain, observer, hurries: Cell::new(false), random }
+        Self { policy, metrics, desk, drain, drained, observer, hurries: Cell::new(false), random }
     }
 
     /// How often it ticks while nobody waits.
@@ -84,8 +88,12 @@ impl Edge {
     /// A call of the root was answered.
     pub fn answered<H: Host>(&self, host: &H, answer: Answer) {
         if !self.desk.answered(host, answer) {
-            let status = if answer.headers == 0 { None } else { host.header(Map::CalloutHeaders, ":status") };
-            self.drain.answered(answer, status.and_then(|status| number(&status)));
+            let header = |name| if answer.headers == 0 { None } else { host.header(Map::CalloutHeaders, name) };
+            // Envoy itself says 503 of whoever can't be reached: only the health check filter leaves its name.
+            let status = header(drain::BY_HEALTH_CHECK).and_then(|_| header(":status"));
+            if self.drain.answered(answer, status.and_then(|status| number(&status))) {
+                self.drained.say(host, self.drain.is_draining());
+            }
         }
         if self.drain.asks() && self.hurries.get() && !self.desk.is_busy() {
             self.hurries.set(false);
@@ -105,7 +113,7 @@ impl Edge {
             return (None, Flow::Continue);
         }
         let spoken = spoken::of(host, &self.policy, end, self.policy.deadline.is_some());
-        let mut request = Request { protocol: spoken.protocol, attempt: None, events: false, own: None };
+        let mut request = Request { attempt: None, events: false, own: None };
         if let Some(flow) = self.probed(host, &spoken, end, &mut request) {
             return (Some(request), flow);
         }
@@ -119,12 +127,9 @@ impl Edge {
 
     /// The answer to a probe. Services' own paths stay theirs: only a GET or HEAD without a body is one.
     fn probed<H: Host>(&self, host: &H, spoken: &Spoken, end: bool, request: &mut Request) -> Option<Flow> {
-        if spoken.protocol == Protocol::Grpc {
-            return self.checked(host, spoken);
-        }
         let bodyless = end || !host.capabilities().tells_end;
         if !bodyless || (self.policy.healthz.is_none() && self.policy.probes.is_empty()) {
-            return None;
+            return if spoken.protocol == Protocol::Grpc { self.checked(host, spoken) } else { None };
         }
         let is_node = self.policy.healthz.as_deref().is_some_and(|path| path.as_bytes() == spoken.path(host));
         let counter = self.desk.find(spoken.path(host));
@@ -208,6 +213,9 @@ impl Edge {
             Deadline::Within(time) => {
                 if self.acts() {
                     set(host, protocol, &given, time);
+                    if given.says_anything() {
+                        host.set_property(CALLERS_DEADLINE, b"1");
+                    }
                 }
                 return Flow::Continue;
             }
@@ -245,7 +253,8 @@ impl Edge {
             _ => host.remove_header(Map::ResponseHeaders, MARK),
         }
         request.events = self.drain.is_watched() && !end && is_event_stream(host);
-        if request.protocol == Protocol::Grpc && !end && host.header(Map::ResponseHeaders, "grpc-status").is_some() {
+        // Also where a filter between the entries made gRPC of what a client spoke.
+        if !end && host.header(Map::ResponseHeaders, "grpc-status").is_some() {
             // A service may have said it itself: only what we have put there is taken away.
             let told = host.property(TOLD).unwrap_or_default();
             if told.ends_with(PROMOTED.as_bytes()) {
@@ -278,7 +287,8 @@ fn given<H: Host>(host: &H, protocol: Protocol) -> Given {
 /// What lives long by design.
 fn is_stream<H: Host>(host: &H) -> bool {
     let accepts = host.header(Map::RequestHeaders, "accept");
-    accepts.is_some_and(|accept| accept.to_ascii_lowercase().starts_with(b"text/event-stream"))
+    let events = b"text/event-stream";
+    accepts.is_some_and(|accept| accept.to_ascii_lowercase().windows(events.len()).any(|kind| kind == events))
         || host.header(Map::RequestHeaders, "upgrade").is_some()
 }
 

@@ -10,8 +10,10 @@ use sdk_shim::host::{ContextId, Direction, Host};
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
-/// The timer never runs more often than that.
-const LEAST_PERIOD: Duration = Duration::from_millis(10);
+/// The timer, while anything is held. With [`MAX_WAKES_PER_CALLBACK`] for each tick more can be let go than [`MOST`] in any `time`.
+const PERIOD: Duration = Duration::from_millis(10);
+/// Answers that are held at once; further ones go on unread.
+const MOST: usize = 1_000;
 
 /// An answer that is held back, or no longer.
 #[derive(Clone, Debug)]
@@ -54,20 +56,27 @@ impl Held {
         Self { time, waiting: RefCell::default(), ticks: Cell::new(false) }
     }
 
-    /// A tenth of the time, so that it is kept well enough.
-    fn period(&self) -> Duration {
-        (self.time / 10).max(LEAST_PERIOD)
-    }
-
-    /// The answer of the stream that is called back is held from now on.
-    pub fn hold<H: Host>(&self, host: &H) -> Slip {
+    /// The answer of the stream that is called back is held from now on, unless too many are.
+    pub fn hold<H: Host>(&self, host: &H) -> Option<Slip> {
+        if self.is_full() {
+            return None;
+        }
         let slip = Slip(Rc::new(Cell::new(true)));
         let waiting = Waiting { context: host.context(), since: host.now(), slip: slip.clone() };
         self.waiting.borrow_mut().push(waiting);
         if !self.ticks.replace(true) {
-            host.tick_every(Some(self.period()));
+            host.tick_every(Some(PERIOD));
         }
-        slip
+        Some(slip)
+    }
+
+    fn is_full(&self) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= MOST {
+            // Those that were read in time are taken off by the next tick, or here.
+            waiting.retain(|waiting| waiting.slip.holds());
+        }
+        waiting.len() >= MOST
     }
 
     /// Lets go what was held for long enough, oldest first; how many. Nothing ticks when nothing is held.

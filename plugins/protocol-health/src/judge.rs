@@ -86,6 +86,10 @@ impl Reading {
     }
 
     fn grpc(protocol: Protocol, head: &Head) -> Self {
+        // The request's content type was its caller's choice. Whoever doesn't answer in kind isn't judged by it.
+        if !head.content_type.to_ascii_lowercase().starts_with(b"application/grpc") || head.encoded {
+            return Self::Known(Outcome::Unknown);
+        }
         let web_text = head.content_type.to_ascii_lowercase().starts_with(b"application/grpc-web-text");
         match (head.grpc, protocol) {
             (Some(code), _) => Self::Known(Outcome::of_grpc(code)),
@@ -106,6 +110,11 @@ impl Reading {
 
     fn rest(policy: &Policy, head: &Head) -> Self {
         let Some(predicate) = &policy.predicate else { return Self::Known(Outcome::Ok) };
+        // Nothing is there that could say anything: a HEAD, an answer without content, a part of one.
+        let bodyless = head.end || matches!(head.status, 204..=206);
+        if bodyless && predicate.json.is_some() {
+            return Self::Known(Outcome::Unknown);
+        }
         let by_header = predicate.of_header(head.predicate.as_deref());
         if by_header != Outcome::Ok || predicate.json.is_none() {
             return Self::Known(by_header);
@@ -113,7 +122,7 @@ impl Reading {
         if head.encoded {
             return Self::Known(Outcome::Unknown);
         }
-        if head.end || !is_json(media_type(&head.content_type)) {
+        if !is_json(media_type(&head.content_type)) {
             return Self::Known(predicate.absent);
         }
         Self::Json { body: Vec::new(), most: policy.hold.max_bytes }

@@ -10,7 +10,8 @@ use crate::judge::{Asked, Head, Reading};
 use crate::metrics::Metrics;
 use crate::policy::{Policy, Signal};
 use crate::protocol::Protocol;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use sdk_shim::ending;
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::number;
@@ -19,9 +20,15 @@ use sdk_shim::notice::Notice;
 use sdk_shim::outcome::{MARK, Outcome, TELLS, TOLD};
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
+use sdk_shim::time::Instant;
 
 /// What filter state says besides the outcome where a gRPC status was put into the headers, so that the edge takes it out again.
 pub const PROMOTED: &str = ";promoted";
+
+/// gRPC's `UNKNOWN`.
+const UNKNOWN: u32 = 2;
+/// A request lasts no longer than this, so that what an earlier attempt of it told is no older.
+const REQUEST: Duration = Duration::from_secs(300);
 
 /// The entry in a cluster's filters.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub struct Upstream {
     held: Held,
     /// Whether anything may be held back.
     holds: bool,
+    /// When an attempt was told to be anything but ok.
+    told_at: Cell<Option<Instant>>,
     random: RefCell<SplitMix64>,
 }
 
@@ -95,7 +104,7 @@ impl Upstream {
         let held = Held::new(policy.hold.time);
         let random = RefCell::new(SplitMix64::new(host.seed()));
         let holds = policy.may_hold(host.capabilities());
-        Self { policy, metrics, held, holds, random }
+        Self { policy, metrics, held, holds, told_at: Cell::new(None), random }
     }
 
     /// Lets go what was held for too long.
@@ -151,7 +160,11 @@ impl Upstream {
             attempt.answer = Some(Answer { reading, slip: None, read: 0 });
             return Flow::Continue;
         }
-        let slip = (self.holds(attempt.asked, &reading) && self.tells()).then(|| self.held.hold(host));
+        let wanted = self.holds(attempt.asked, &reading) && self.tells();
+        let slip = if wanted { self.held.hold(host) } else { None };
+        if wanted && slip.is_none() {
+            self.metrics.count(host, "released_total", "crowd");
+        }
         let flow = if slip.is_some() { Flow::Pause } else { Flow::Continue };
         attempt.answer = Some(Answer { reading, slip, read: 0 });
         flow
@@ -168,13 +181,14 @@ impl Upstream {
             Protocol::Rest => well && asked.predicate,
             _ => false,
         };
-        let typed = json || (grpc && asked.protocol == Protocol::GrpcWeb);
+        let may_be_encoded = json || (grpc && asked.protocol == Protocol::GrpcWeb);
         let predicate = self.policy.predicate.as_ref().filter(|_| well && asked.predicate);
         Head {
             status,
             grpc: if grpc { header("grpc-status").and_then(|value| number(&value)) } else { None },
-            content_type: typed.then(|| header("content-type")).flatten().unwrap_or_default(),
-            encoded: json && header("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")),
+            content_type: (json || grpc).then(|| header("content-type")).flatten().unwrap_or_default(),
+            encoded: may_be_encoded
+                && header("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")),
             predicate: predicate.and_then(|predicate| predicate.header.as_ref()).and_then(|(name, _)| header(name)),
             end,
         }
@@ -208,9 +222,11 @@ impl Upstream {
         if end {
             let reading = core::mem::replace(&mut answer.reading, Reading::Known(Outcome::Unknown));
             if !matches!(reading, Reading::Known(_)) {
+                // gRPC without trailers: its client understands UNKNOWN.
+                let promoted = matches!(reading, Reading::Grpc(_)).then_some(UNKNOWN);
                 let outcome = reading.end(self.policy.predicate.as_ref());
                 let held = answer.slip.as_ref().is_some_and(Slip::tear);
-                self.tell(host, attempt.asked.protocol, outcome, held, None);
+                self.tell(host, attempt.asked.protocol, outcome, held, promoted);
             }
             return Flow::Continue;
         }
@@ -247,7 +263,7 @@ impl Upstream {
         let code = status.as_deref().and_then(number);
         let outcome = reading.trailers(code, self.policy.predicate.as_ref());
         // UNKNOWN where the service said nothing that is a number, as its client will understand it.
-        let promoted = is_grpc.then_some(code.unwrap_or(2));
+        let promoted = is_grpc.then_some(code.unwrap_or(UNKNOWN));
         self.tell(host, attempt.asked.protocol, outcome, held, promoted);
     }
 
@@ -263,7 +279,26 @@ impl Upstream {
                 Outcome::Unknown
             }
         };
+        if outcome == Outcome::Unknown {
+            // Maybe a hedge that lost: what the winner told stands.
+            return self.metrics.attempt(host, attempt.asked.protocol.as_str(), outcome.as_str());
+        }
         self.tell(host, attempt.asked.protocol, outcome, false, None);
+    }
+
+    /// Whether filter state has to say it. Silence is ok, unless an earlier attempt of the same request may have told something else.
+    fn is_news<H: Host>(&self, host: &H, outcome: Outcome) -> bool {
+        if outcome != Outcome::Ok {
+            self.told_at.set(Some(host.now()));
+            return true;
+        }
+        let Some(at) = self.told_at.get() else { return false };
+        let now = host.now();
+        let recently = now < at || now.since(at) < REQUEST;
+        if !recently {
+            self.told_at.set(None);
+        }
+        recently
     }
 
     /// Tells everybody who wants to know; Envoy too where headers can still be changed. `promoted` is a gRPC status that only trailers had.
@@ -271,8 +306,10 @@ impl Upstream {
         self.metrics.attempt(host, protocol.as_str(), outcome.as_str());
         let acts = envoy && outcome != Outcome::Ok;
         let promoted = promoted.filter(|_| acts);
-        let told = [outcome.as_str(), promoted.map_or("", |_| PROMOTED)].concat();
-        host.set_property(TOLD, told.as_bytes());
+        if self.is_news(host, outcome) {
+            let told = [outcome.as_str(), promoted.map_or("", |_| PROMOTED)].concat();
+            host.set_property(TOLD, told.as_bytes());
+        }
         if !acts {
             return;
         }

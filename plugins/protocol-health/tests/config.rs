@@ -24,7 +24,7 @@ fn nothing_is_a_configuration() {
     for empty in ["", "{}", " {} "] {
         let policy = policy(empty);
         assert_eq!((policy.protocol, policy.signal, policy.status), (None, Signal::Marker, 503));
-        assert_eq!((policy.hold.time, policy.hold.max_bytes), (Duration::from_millis(250), 65_536));
+        assert_eq!((policy.hold.time, policy.hold.max_bytes), (Duration::from_millis(250), 24_576));
         assert!(policy.hold.grpc_methods.is_empty() && policy.predicate.is_none() && policy.deadline.is_none());
         assert_eq!((policy.graphql.paths, policy.graphql.scan_bytes), (vec!["/graphql".to_owned()], 65_536));
         assert_eq!(
@@ -75,14 +75,14 @@ fn everything_that_is_wrong_is_told_at_once() {
 fn the_edges_faults_are_told_at_once_too() {
     let json = r#"{"healthz": "live", "draining": "yes", "drain_cluster": "", "deadline": {"default": "2m", "max": "1m", "grpc": {"max": 0}, "strict": null},
         "probes": [{"path": "p", "clusters": []}, {"path": "/q", "clusters": ["a", "a"], "timeout": "31s", "fresh": "2s", "stale": "1s", "combine": "most"},
-                   {"path": "/r", "clusters": ["a"], "protocol": "grpc", "target": "/x"}, {"path": "/r", "clusters": ["a"], "status": ["6xx"]}, 7]}"#;
+                   {"path": "/r", "clusters": ["a"], "protocol": "grpc", "target": "/x"}, {"path": "/r", "clusters": ["a"], "status": ["6xx"]}, 7, {"path": "/s", "clusters": ["a"], "status": []}]}"#;
     assert_eq!(
         faults(json),
         [
+            "$.healthz",
             "$.deadline.default",
             "$.deadline.grpc.max",
             "$.deadline.strict",
-            "$.healthz",
             "$.probes[0].path",
             "$.probes[0].clusters",
             "$.probes[1].clusters",
@@ -91,7 +91,9 @@ fn the_edges_faults_are_told_at_once_too() {
             "$.probes[1].combine",
             "$.probes[2].target",
             "$.probes[3].status[0]",
+            "$.probes[3].status",
             "$.probes[4]",
+            "$.probes[5].status",
             "$.probes",
             "$.drain_cluster",
             "$.draining",
@@ -111,6 +113,12 @@ fn each_entry_has_its_own_fields() {
 }
 
 #[test]
+fn a_probe_on_healthz_would_never_be_asked() {
+    assert_eq!(faults(r#"{"probes": [{"path": "/healthz", "clusters": ["a"]}]}"#), ["$.probes"]);
+    assert_eq!(faults(r#"{"healthz": null, "probes": [{"path": "/healthz", "clusters": ["a"]}]}"#), [""; 0]);
+}
+
+#[test]
 fn codes_of_ones_own_win() {
     let policy =
         policy(r#"{"graphql": {"codes": {"UNAUTHENTICATED": "server_fault", "OUT_OF_STOCK": "caller_fault"}}}"#);
@@ -127,13 +135,16 @@ fn codes_of_ones_own_win() {
 
 #[test]
 fn limits_are_inherited() {
-    let seconds = |n| Some(Duration::from_secs(n));
+    let (seconds, min) = (|n| Some(Duration::from_secs(n)), Duration::from_millis(100));
     let deadlines = policy(r#"{"deadline": {"default": "3s", "graphql": {"max": "9s"}, "grpc": {"default": "1s"}}}"#)
         .deadline
         .unwrap();
-    assert_eq!(deadlines.rest, Limits { default: seconds(3), max: seconds(60) });
-    assert_eq!(deadlines.graphql, Limits { default: seconds(3), max: seconds(9) });
-    assert_eq!(deadlines.grpc, Limits { default: seconds(1), max: seconds(60) });
+    assert_eq!(deadlines.rest, Limits { default: seconds(3), max: seconds(60), min });
+    assert_eq!(deadlines.graphql, Limits { default: seconds(3), max: seconds(9), min });
+    assert_eq!(deadlines.grpc, Limits { default: seconds(1), max: seconds(60), min });
+    let brief = policy(r#"{"deadline": {"max": "50ms"}}"#).deadline.unwrap();
+    assert_eq!(brief.rest.min, Duration::from_millis(50), "never above max");
+    assert_eq!(faults(r#"{"deadline": {"max": "50ms", "min": "60ms"}}"#), ["$.deadline.min"]);
     let without = policy(r#"{"deadline": {"default": "3s", "max": null}}"#).deadline.unwrap();
     assert_eq!((without.rest.max, without.grpc.default), (None, None), "a call without a deadline may be a stream");
 }

@@ -11,9 +11,16 @@ fn scan(body: &[u8]) -> Found {
 }
 
 fn in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, most: usize) -> Found {
-    let (mut scan, codes) = (Scan::new(most), Codes::default());
+    let (mut scan, codes) = (Scan::new(most), curious());
     pieces.into_iter().for_each(|piece| scan.feed(piece, &codes));
     scan.end()
+}
+
+/// Codes that are asked of hollow data too.
+fn curious() -> Codes {
+    let mut codes = Codes::default();
+    codes.null_is_no_data = true;
+    codes
 }
 
 fn says(status: u16, body: &Value) -> Outcome {
@@ -50,6 +57,10 @@ fn where_every_field_may_be_null_codes_tell_a_sick_service_from_an_order_that_is
         (hollow(Some("NOT_FOUND")), hollow(Some("ODD")), hollow(None)),
         (Outcome::Partial, Outcome::Partial, Outcome::Partial)
     );
+    let mut incurious = Scan::new(usize::MAX);
+    let hollow = json!({"data": {"orders": null}, "errors": [error(Some("INTERNAL_SERVER_ERROR"))]});
+    incurious.feed(hollow.to_string().as_bytes(), &Codes::default());
+    assert_eq!(verdict(200, &incurious.end()), Outcome::Partial, "only where that is wanted");
     let filled = json!({"data": {"orders": null, "me": {"a": null}}, "errors": [error(Some("INTERNAL_SERVER_ERROR"))]});
     assert_eq!(says(200, &filled), Outcome::Partial);
     assert_eq!(says(200, &json!({"data": {"order": null}})), Outcome::Ok, "it isn't there, and that is an answer");
@@ -69,11 +80,23 @@ fn where_every_field_may_be_null_codes_tell_a_sick_service_from_an_order_that_is
 #[test]
 fn a_service_that_has_errors_and_no_data_is_sick() {
     let field = json!({"message": "connection refused", "locations": [{"line": 1, "column": 2}], "path": ["orders"]});
-    for body in
-        [json!({"data": null, "errors": [field]}), json!({"errors": [field]}), json!({"errors": [{"message": "boom"}]})]
-    {
+    for body in [json!({"data": null, "errors": [field]}), json!({"errors": [field]})] {
         assert_eq!(says(200, &body), Outcome::ServerFault, "{body}");
     }
+}
+
+#[test]
+fn an_error_of_the_request_without_a_code_may_be_anybodys() {
+    // What async-graphql says of two operations without a name, and others of a database that is gone.
+    let body = json!({"data": null, "errors": [{"message": "Operation name required in request."}]});
+    assert_eq!(says(200, &body), Outcome::Unknown);
+    let mixed = json!({"errors": [{"message": "?"}, {"message": "down", "path": ["orders"]}]});
+    assert_eq!(says(200, &mixed), Outcome::ServerFault);
+    let mut codes = Codes::default();
+    codes.request_errors = Outcome::ServerFault;
+    let mut scan = Scan::new(usize::MAX);
+    scan.feed(body.to_string().as_bytes(), &codes);
+    assert_eq!(verdict(200, &scan.end()), Outcome::ServerFault, "where that is said");
 }
 
 #[test]
@@ -95,7 +118,7 @@ fn of_several_errors_the_worst_counts() {
     assert_eq!(of(&["DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]), Outcome::Timeout);
     assert_eq!(of(&["UNAVAILABLE", "DEADLINE_EXCEEDED"]), Outcome::Unreachable);
     assert_eq!(of(&["FORBIDDEN", "INTERNAL_SERVER_ERROR", "UNAVAILABLE"]), Outcome::ServerFault);
-    assert_eq!(of(&["FORBIDDEN", "who knows"]), Outcome::ServerFault, "an unknown code is the service's");
+    assert_eq!(of(&["who knows", "FORBIDDEN"]), Outcome::CallerFault, "an unknown code says nothing");
 }
 
 #[test]
@@ -175,7 +198,7 @@ fn names_count_however_they_are_written_and_as_often_as_they_come() {
     let twice = br#"{"errors": [{"message": "boom"}], "data": {}, "errors": [], "data": null}"#;
     assert_eq!(
         scan(twice),
-        Found { data: Data::Null, errors: 1, worst: Some(Outcome::ServerFault), named: None, whole: true }
+        Found { data: Data::Null, errors: 1, worst: Some(Outcome::Unknown), named: None, whole: true }
     );
 }
 
@@ -184,7 +207,10 @@ fn a_code_that_is_too_long_is_none() {
     let of = |length: usize| {
         let codes = Codes::with([("c".repeat(length), Outcome::CallerFault)]);
         let mut scan = Scan::new(usize::MAX);
-        scan.feed(json!({"errors": [{"extensions": {"code": "c".repeat(length)}}]}).to_string().as_bytes(), &codes);
+        scan.feed(
+            json!({"errors": [{"path": [], "extensions": {"code": "c".repeat(length)}}]}).to_string().as_bytes(),
+            &codes,
+        );
         verdict(200, &scan.end())
     };
     assert_eq!((of(MOST_KEPT), of(MOST_KEPT + 1)), (Outcome::CallerFault, Outcome::ServerFault));
@@ -233,6 +259,7 @@ fn judged(error: &Value) -> Outcome {
         _ if error.get("locations").is_some_and(|it| !it.is_null()) && error.get("path").is_none_or(Value::is_null) => {
             Outcome::CallerFault
         }
+        _ if error.is_object() && error.get("path").is_none_or(Value::is_null) => Outcome::Unknown,
         _ => Outcome::ServerFault,
     }
 }

@@ -3,9 +3,17 @@
 use super::scan::Fault;
 use sdk_shim::outcome::Outcome;
 
-/// Codes and their outcomes; the last one of a name counts.
+/// What a service's words mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Codes(Vec<(String, Outcome)>);
+pub struct Codes {
+    /// Codes and their outcomes; the last one of a name counts.
+    table: Vec<(String, Outcome)>,
+    /// What an error is that has neither a path nor a code that is known: it is of the request (7.1.2), but doesn't say whose fault that is. Servers say so of
+    /// two operations without a name, and of a database that isn't there.
+    pub request_errors: Outcome,
+    /// Where each field of `data` is null, errors with a known code count as if there were no `data`.
+    pub null_is_no_data: bool,
+}
 
 /// What widely used servers say (Apollo Server 4 "Built-in error codes", Hasura, graphql-java), and the names of gRPC's codes, which gateways in front of
 /// gRPC services pass on.
@@ -44,12 +52,12 @@ impl Codes {
     /// The known ones, and a user's own, which win.
     pub fn with(own: impl IntoIterator<Item = (String, Outcome)>) -> Self {
         let known = KNOWN.iter().map(|(code, outcome)| ((*code).to_owned(), *outcome));
-        Self(known.chain(own).collect())
+        Self { table: known.chain(own).collect(), request_errors: Outcome::Unknown, null_is_no_data: false }
     }
 
     /// What an error came to by its code, if that is known.
     pub fn named(&self, fault: &Fault) -> Option<Outcome> {
-        let known = fault.code().and_then(|code| self.0.iter().rev().find(|(name, _)| name == code));
+        let known = fault.code().and_then(|code| self.table.iter().rev().find(|(name, _)| name == code));
         known.map(|(_, outcome)| *outcome)
     }
 
@@ -58,6 +66,7 @@ impl Codes {
         match self.named(fault) {
             Some(outcome) => outcome,
             None if fault.locations && !fault.path => Outcome::CallerFault,
+            None if !fault.path => self.request_errors,
             None => Outcome::ServerFault,
         }
     }

@@ -53,7 +53,7 @@ pub struct Found {
     pub errors: u32,
     /// The worst of them.
     pub worst: Option<Outcome>,
-    /// The worst of those whose code is known.
+    /// The worst of those whose code is known, where that is asked for.
     pub named: Option<Outcome>,
     /// It was one JSON object, and read to its end.
     pub whole: bool,
@@ -400,7 +400,7 @@ impl Scan {
 
     fn close(&mut self, codes: &Codes) {
         if self.level == 3 {
-            let named = codes.named(&self.fault);
+            let named = if codes.null_is_no_data { codes.named(&self.fault) } else { None };
             self.found.named =
                 named.map(|named| self.found.named.map_or(named, |worst| worse(worst, named))).or(self.found.named);
             self.fault_ended_with(codes.judge(&self.fault));

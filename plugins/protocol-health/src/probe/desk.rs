@@ -86,7 +86,7 @@ impl Desk {
         match state.cache.look(now, probe.fresh, probe.stale) {
             Look::Fresh(healths) => return told(&healths),
             Look::Stale(healths) if !alone => {
-                state.wanted = true;
+                state.wanted |= state.round.is_none();
                 return told(&healths);
             }
             Look::Stale(_) | Look::Nothing => {}
@@ -101,7 +101,8 @@ impl Desk {
         if state.waiting.len() >= MOST_WAITING {
             return told(&vec![Health::Ill("too many ask"); probe.clusters.len()]);
         }
-        state.wanted = true;
+        // Whoever asks while a round is under way profits from it.
+        state.wanted |= state.round.is_none();
         state.waiting.push(Waiting { context: host.context(), dialect, since: now });
         (Flow::Pause, None)
     }

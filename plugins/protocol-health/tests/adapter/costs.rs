@@ -20,9 +20,27 @@ fn a_healthy_rest_attempt_costs_exactly_these_host_calls() {
             "header(ResponseHeaders :status)",
             "remove_header(ResponseHeaders x-holdfast-outcome)",
             "increment(holdfast_protocol_health_attempts_total;chain=upstream;instance=default;protocol=rest;outcome=ok +1)",
-            "set_property(holdfast.outcome)",
         ]
     );
+}
+
+#[test]
+fn after_a_failure_filter_state_is_kept_true() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, UP);
+    let attempt = |state: &sdk_shim::fake::FilterState, nth: u32, status: &str| {
+        let mut attempt = plugin.stream().attempt(nth).sharing(state).request(GET);
+        attempt.respond(&[(":status", status)], true);
+        attempt.finish();
+    };
+    let state = sdk_shim::fake::FilterState::default();
+    attempt(&state, 1, "503");
+    attempt(&state, 2, "200");
+    assert_eq!(state.get("holdfast.outcome").as_deref(), Some(&b"ok"[..]));
+    proxy.advance(core::time::Duration::from_secs(301));
+    plugin.host().clear_calls();
+    (0..2).for_each(|_| attempt(&sdk_shim::fake::FilterState::default(), 1, "200"));
+    assert!(!plugin.host().calls().iter().any(|call| call.name == "set_property"), "no request is that old");
 }
 
 #[test]

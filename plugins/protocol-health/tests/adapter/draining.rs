@@ -12,7 +12,31 @@ fn says(plugin: &Plugin, status: &str) {
     plugin.tick();
     let (id, callout) = plugin.host().pending_callouts().remove(0);
     assert_eq!(callout.upstream, "drain");
+    plugin.answer(id, &[(":status", status), ("x-envoy-upstream-healthchecked-cluster", "node")], b"");
+}
+
+/// Envoy says this in the place of a listener that it can't reach.
+fn says_without_a_name(plugin: &Plugin, status: &str) {
+    plugin.tick();
+    let (id, _) = plugin.host().pending_callouts().remove(0);
     plugin.answer(id, &[(":status", status)], b"");
+}
+
+#[test]
+fn a_drain_listener_that_cant_be_reached_takes_no_node_out() {
+    let plugin = worker(&envoy(), WATCHED);
+    says_without_a_name(&plugin, "503");
+    assert!(is_ready(&plugin));
+}
+
+#[test]
+fn a_configuration_that_is_pushed_while_the_node_drains_knows_it() {
+    let proxy = envoy();
+    let before = worker(&proxy, WATCHED);
+    says(&before, "503");
+    let pushed = worker(&proxy, r#"{"drain_cluster": "drain", "healthz": "/healthz"}"#);
+    assert!(!is_ready(&pushed));
+    assert!(is_ready(&worker(&proxy, r#"{"drain_cluster": "drain", "draining": false}"#)));
 }
 
 fn is_ready(plugin: &Plugin) -> bool {
@@ -33,7 +57,10 @@ fn the_node_drains_when_envoy_says_so() {
     says(&plugin, "503");
     assert!(!is_ready(&plugin));
 
-    // Without an answer what was known stands.
+    // Without an answer of its own what was known stands. Envoy says 503 of a listener that it can't reach.
+    proxy.advance(Duration::from_secs(1));
+    says_without_a_name(&plugin, "200");
+    assert!(!is_ready(&plugin));
     proxy.advance(Duration::from_secs(1));
     plugin.tick();
     let (id, _) = plugin.host().pending_callouts().remove(0);

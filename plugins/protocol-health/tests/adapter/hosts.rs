@@ -67,7 +67,7 @@ fn in_kong_requests_are_judged_as_far_as_status_and_body_tell() {
     let mut errors = plugin.stream().with_body().request(QUERY);
     errors.request_body(b"{}", true);
     let json = &[(":status", "200"), ("content-type", "application/json")];
-    errors.respond(json, false).body(br#"{"errors": [{"message": "down"}]}"#, true);
+    errors.respond(json, false).body(br#"{"errors": [{"path": ["orders"]}]}"#, true);
     assert_eq!((errors.status(), outcomes("graphql", "server_fault")), (Some(200), 1), "counted, and passed on");
     errors.finish();
     assert!(plugin.host().traps().is_empty());

@@ -3,6 +3,7 @@
 use crate::support::{GET, GRPC, QUERY, UP, attempts, counted, envoy, mark, post, told, up, worker};
 use core::time::Duration;
 
+const RPC: &[(&str, &str); 2] = &[(":status", "200"), ("content-type", "application/grpc")];
 const JSON: &[(&str, &str); 2] = &[(":status", "200"), ("content-type", "application/json; charset=utf-8")];
 const ERRORS: &[u8] = br#"{"errors": [{"message": "down", "path": ["orders"]}]}"#;
 
@@ -87,7 +88,7 @@ fn what_a_service_says_in_our_name_is_taken_away() {
     let plugin = worker(&envoy(), UP);
     let mut call = plugin.attempt(1, GET);
     call.respond(&[(":status", "200"), ("x-holdfast-outcome", "server_fault")], true);
-    assert_eq!((mark(&call), told(&call).as_str()), (None, "ok"));
+    assert_eq!((mark(&call), told(&call).as_str()), (None, ""), "silence is ok");
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn a_grpc_status_in_trailers_is_put_into_the_headers() {
     call.finish();
 
     let mut well = post(&plugin, GRPC);
-    well.respond(&[(":status", "200")], false).body(b"\0\0\0\0\x02hi", false).trailers(&[("grpc-status", "0")]);
+    well.respond(RPC, false).body(b"\0\0\0\0\x02hi", false).trailers(&[("grpc-status", "0")]);
     assert_eq!((well.response_header("grpc-status"), mark(&well), told(&well).as_str()), (None, None, "ok"));
     assert_eq!((attempts(&proxy, "grpc", "unreachable"), attempts(&proxy, "grpc", "ok")), (1, 1));
 }
@@ -115,7 +116,7 @@ fn a_method_that_isnt_named_passes_at_once_and_is_judged_at_its_end() {
     let plugin = worker(&proxy, UP);
     let watch = &[(":method", "POST"), (":path", "/shop.Orders/Watch"), ("content-type", "application/grpc")];
     let mut call = post(&plugin, watch);
-    call.respond(&[(":status", "200")], false);
+    call.respond(RPC, false);
     assert!(!call.paused());
     call.body(b"\0\0\0\0\x02hi", false).trailers(&[("grpc-status", "13")]);
     assert_eq!((mark(&call), told(&call).as_str()), (None, "server_fault"));
@@ -126,7 +127,7 @@ fn a_second_message_is_a_stream() {
     let proxy = envoy();
     let plugin = worker(&proxy, UP);
     let mut call = post(&plugin, GRPC);
-    call.respond(&[(":status", "200")], false).body(b"\0\0\0\0\x02hi\0\0\0", false);
+    call.respond(RPC, false).body(b"\0\0\0\0\x02hi\0\0\0", false);
     assert!(call.paused(), "the second one's head isn't whole");
     call.body(b"\0\x02h", false);
     assert!(!call.paused());
@@ -143,22 +144,23 @@ fn a_second_message_is_a_stream() {
 fn grpc_without_a_status_is_the_services_fault() {
     let plugin = worker(&envoy(), UP);
     let mut cut = post(&plugin, GRPC);
-    cut.respond(&[(":status", "200")], false).body(b"\0\0\0\0\x02hi", true);
+    cut.respond(RPC, false).body(b"\0\0\0\0\x02hi", true);
     let mut bare = post(&plugin, GRPC);
-    bare.respond(&[(":status", "200")], true);
+    bare.respond(RPC, true);
     let mut odd = post(&plugin, GRPC);
-    odd.respond(&[(":status", "200")], false).trailers(&[("grpc-status", "\u{ff}")]);
+    odd.respond(RPC, false).trailers(&[("grpc-status", "\u{ff}")]);
     for call in [&cut, &bare, &odd] {
         assert_eq!(mark(call).as_deref(), Some("server_fault"));
     }
     assert_eq!(odd.response_header("grpc-status").as_deref(), Some("2"));
+    assert_eq!(cut.response_header("grpc-status").as_deref(), Some("2"), "Envoy asks nothing else of gRPC");
 }
 
 #[test]
 fn trailers_only_need_no_holding() {
     let plugin = worker(&envoy(), UP);
     let mut call = post(&plugin, GRPC);
-    call.respond(&[(":status", "200"), ("grpc-status", "8")], true);
+    call.respond(&[RPC[0], RPC[1], ("grpc-status", "8")], true);
     assert_eq!((mark(&call).as_deref(), told(&call).as_str()), (Some("overload"), "overload"));
 }
 
@@ -254,7 +256,7 @@ fn a_predicate_asks_a_header_and_a_body() {
     let ask = |headers: &[(&str, &str)], body: &[u8]| {
         let mut call = plugin.attempt(1, GET);
         call.respond(headers, body.is_empty()).body(body, true);
-        told(&call)
+        Some(told(&call)).filter(|told| !told.is_empty()).unwrap_or_else(|| "ok".into())
     };
     let json = ("content-type", "application/json");
     assert_eq!(ask(&[(":status", "200"), json, ("x-state", "well")], br#"{"status": "ok"}"#), "ok");
@@ -267,6 +269,73 @@ fn a_predicate_asks_a_header_and_a_body() {
     let mut elsewhere = plugin.attempt(1, &[(":method", "GET"), (":path", "/ordersX")]);
     elsewhere.respond(&[(":status", "200"), ("x-state", "ill")], true);
     assert_eq!(told(&elsewhere), "ok");
+    for status in ["204", "206"] {
+        assert_eq!(
+            ask(&[(":status", status), json, ("x-state", "well")], b"{}"),
+            "unknown",
+            "{status} has nothing to say"
+        );
+    }
+    let mut head = plugin.attempt(1, GET);
+    head.respond(&[(":status", "200"), json, ("x-state", "well")], true);
+    assert_eq!(told(&head), "unknown");
+}
+
+#[test]
+fn what_a_caller_says_that_it_speaks_is_not_held_against_a_service() {
+    for (content_type, answer) in [
+        ("application/grpc", "application/json"),
+        ("application/grpc", "text/html"),
+        ("application/grpc-web", "application/json"),
+        ("application/grpc-web-text", ""),
+    ] {
+        let plugin = worker(&envoy(), UP);
+        let mut call =
+            post(&plugin, &[(":method", "POST"), (":path", "/shop.Orders/Place"), ("content-type", content_type)]);
+        call.respond(&[(":status", "200"), ("content-type", answer)], false);
+        assert_eq!((call.paused(), told(&call).as_str()), (false, "unknown"), "{content_type}: {answer}");
+    }
+    let plugin = worker(&envoy(), UP);
+    let mut gzip = post(
+        &plugin,
+        &[(":method", "POST"), (":path", "/shop.Orders/Place"), ("content-type", "application/grpc-web")],
+    );
+    gzip.respond(&[(":status", "200"), ("content-type", "application/grpc-web"), ("content-encoding", "gzip")], false);
+    assert_eq!(told(&gzip), "unknown");
+}
+
+#[test]
+fn a_hedge_that_lost_says_nothing_of_the_request() {
+    let plugin = worker(&envoy(), UP);
+    let state = sdk_shim::fake::FilterState::default();
+    let loser = plugin.stream().attempt(1).sharing(&state).request(QUERY);
+    let mut winner = plugin.stream().attempt(2).sharing(&state).request(QUERY);
+    winner.respond(JSON, false).body(ERRORS, true);
+    loser.abort();
+    assert_eq!(state.get("holdfast.outcome").as_deref(), Some(&b"server_fault"[..]));
+}
+
+#[test]
+fn no_more_are_held_than_a_tick_can_let_go_in_time() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, UP);
+    let calls: Vec<_> = (0..1_010)
+        .map(|_| {
+            let mut call = post(&plugin, QUERY);
+            call.respond(JSON, false);
+            call
+        })
+        .collect();
+    assert_eq!(calls.iter().filter(|call| call.paused()).count(), 1_000);
+    assert_eq!(counted(&proxy, "upstream", "released_total", "crowd"), 10);
+    for _ in 0..16 {
+        proxy.advance(Duration::from_millis(10));
+        plugin.tick();
+    }
+    assert!(
+        calls.iter().filter(|call| call.paused()).count() <= 1_000 - 6 * 64,
+        "64 of those that are due in each tick"
+    );
 }
 
 #[test]
