@@ -1,9 +1,11 @@
 //! What is counted. Labels are words of ours, so there are only so many series.
 
+use crate::protocol::Protocol;
 use core::cell::RefCell;
 use sdk_shim::common::Common;
 use sdk_shim::host::Host;
-use sdk_shim::meter::{Counter, Meter};
+use sdk_shim::meter::{Counter, Lazy, Meter};
+use sdk_shim::outcome::Outcome;
 
 /// Far more than there are names and labels.
 const MOST_SERIES: u32 = 256;
@@ -12,14 +14,16 @@ const MOST_SERIES: u32 = 256;
 #[derive(Debug)]
 pub struct Metrics {
     meter: Meter,
+    /// By protocol and outcome, both in the order of their types: looked up for each attempt.
+    attempts: [[Lazy; Outcome::ALL.len()]; Protocol::ALL.len()],
     counters: RefCell<Vec<(Name, Counter)>>,
 }
 
-/// A counter and its labels' values.
+/// A counter and its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
     what: &'static str,
-    labels: [Option<(&'static str, &'static str)>; 2],
+    cause: &'static str,
 }
 
 // === impl Metrics ===
@@ -28,30 +32,27 @@ impl Metrics {
     /// Of an entry.
     pub fn new<H: Host>(host: &H, common: &Common) -> Self {
         let meter = Meter::new(host, "protocol_health", common.chain.as_str(), &common.instance, MOST_SERIES);
-        Self { meter, counters: RefCell::default() }
+        Self { meter, attempts: Default::default(), counters: RefCell::default() }
     }
 
     /// An attempt came to this.
-    pub fn attempt<H: Host>(&self, host: &H, protocol: &'static str, outcome: &'static str) {
-        self.add(
-            host,
-            Name { what: "attempts_total", labels: [Some(("protocol", protocol)), Some(("outcome", outcome))] },
-        );
+    pub fn attempt<H: Host>(&self, host: &H, protocol: Protocol, outcome: Outcome) {
+        let lazy = self.attempts.get(protocol as usize).and_then(|outcomes| outcomes.get(outcome as usize));
+        let labels = [("protocol", protocol.as_str()), ("outcome", outcome.as_str())];
+        if let Some(lazy) = lazy {
+            lazy.get(|| self.meter.counter(host, "attempts_total", &labels)).add(host);
+        }
     }
 
     /// One more of something with a cause.
     pub fn count<H: Host>(&self, host: &H, what: &'static str, cause: &'static str) {
-        self.add(host, Name { what, labels: [Some(("cause", cause)), None] });
-    }
-
-    fn add<H: Host>(&self, host: &H, name: Name) {
+        let name = Name { what, cause };
         let known = self.counters.borrow().iter().find(|(known, _)| *known == name).map(|(_, counter)| *counter);
         known.unwrap_or_else(|| self.define(host, name)).add(host);
     }
 
     fn define<H: Host>(&self, host: &H, name: Name) -> Counter {
-        let labels: Vec<_> = name.labels.into_iter().flatten().collect();
-        let counter = self.meter.counter(host, name.what, &labels);
+        let counter = self.meter.counter(host, name.what, &[("cause", name.cause)]);
         self.counters.borrow_mut().push((name, counter));
         counter
     }

@@ -156,7 +156,8 @@ impl Upstream {
         host.remove_header(Map::ResponseHeaders, MARK);
         let reading = Reading::begin(&self.policy, attempt.asked, &head);
         if let Reading::Known(outcome) = reading {
-            self.tell(host, attempt.asked.protocol, outcome, self.tells(), None);
+            let tells = outcome != Outcome::Ok && self.tells();
+            self.tell(host, attempt.asked.protocol, outcome, tells, None);
             attempt.answer = Some(Answer { reading, slip: None, read: 0 });
             return Flow::Continue;
         }
@@ -281,7 +282,7 @@ impl Upstream {
         };
         if outcome == Outcome::Unknown {
             // Maybe a hedge that lost: what the winner told stands.
-            return self.metrics.attempt(host, attempt.asked.protocol.as_str(), outcome.as_str());
+            return self.metrics.attempt(host, attempt.asked.protocol, outcome);
         }
         self.tell(host, attempt.asked.protocol, outcome, false, None);
     }
@@ -303,7 +304,7 @@ impl Upstream {
 
     /// Tells everybody who wants to know; Envoy too where headers can still be changed. `promoted` is a gRPC status that only trailers had.
     fn tell<H: Host>(&self, host: &H, protocol: Protocol, outcome: Outcome, envoy: bool, promoted: Option<u32>) {
-        self.metrics.attempt(host, protocol.as_str(), outcome.as_str());
+        self.metrics.attempt(host, protocol, outcome);
         let acts = envoy && outcome != Outcome::Ok;
         let promoted = promoted.filter(|_| acts);
         if self.is_news(host, outcome) {

@@ -37,9 +37,14 @@ pub(super) fn ignores(context: u32, root: u32) -> bool {
     ignored
 }
 
-/// Whether the SDK knows this stream.
+/// Whether the SDK was told of this stream.
 pub(super) fn knows(context: u32) -> bool {
-    !ENDED.get().0.contains(&!context) && !IGNORED.with_borrow(|streams| streams.contains(&context))
+    !IGNORED.with_borrow(|streams| streams.contains(&context))
+}
+
+/// Whether it still knows it. Asked where hosts call back for streams that have ended.
+pub(super) fn knows_still(context: u32) -> bool {
+    knows(context) && !ENDED.get().0.contains(&!context)
 }
 
 /// A stream is to be deleted; whether nobody knew of it.

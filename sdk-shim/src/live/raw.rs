@@ -74,13 +74,13 @@ const DONE: u32 = 1;
 
 /// A callback that isn't made for a stream that the SDK doesn't know: then its answer is `$unknown`.
 macro_rules! guard {
-    ($guard:ident, $guarded:ident($($argument:ident: $type:ty),*) $(-> $unknown:ident)?) => {
+    ($check:ident, $guard:ident, $guarded:ident($($argument:ident: $type:ty),*) $(-> $unknown:ident)?) => {
         unsafe extern "C" {
             fn $guarded(context: u32, $($argument: $type),*) $(-> guard!(@u32 $unknown))?;
         }
         #[unsafe(no_mangle)]
         extern "C" fn $guard(context: u32, $($argument: $type),*) $(-> guard!(@u32 $unknown))? {
-            if super::guard::knows(context) {
+            if super::guard::$check(context) {
                 // SAFETY: the SDK's own callback, called as the host would.
                 return unsafe { $guarded(context, $($argument),*) };
             }
@@ -90,14 +90,14 @@ macro_rules! guard {
     (@u32 $unknown:ident) => { u32 };
 }
 
-guard!(guard_on_request_headers, proxy_on_request_headers(count: usize, end: bool) -> CONTINUE);
-guard!(guard_on_request_body, proxy_on_request_body(size: usize, end: bool) -> CONTINUE);
-guard!(guard_on_request_trailers, proxy_on_request_trailers(count: usize) -> CONTINUE);
-guard!(guard_on_response_headers, proxy_on_response_headers(count: usize, end: bool) -> CONTINUE);
-guard!(guard_on_response_body, proxy_on_response_body(size: usize, end: bool) -> CONTINUE);
-guard!(guard_on_response_trailers, proxy_on_response_trailers(count: usize) -> CONTINUE);
-guard!(guard_on_done, proxy_on_done() -> DONE);
-guard!(guard_on_log, proxy_on_log());
+guard!(knows, guard_on_request_headers, proxy_on_request_headers(count: usize, end: bool) -> CONTINUE);
+guard!(knows, guard_on_request_body, proxy_on_request_body(size: usize, end: bool) -> CONTINUE);
+guard!(knows, guard_on_request_trailers, proxy_on_request_trailers(count: usize) -> CONTINUE);
+guard!(knows, guard_on_response_headers, proxy_on_response_headers(count: usize, end: bool) -> CONTINUE);
+guard!(knows_still, guard_on_response_body, proxy_on_response_body(size: usize, end: bool) -> CONTINUE);
+guard!(knows_still, guard_on_response_trailers, proxy_on_response_trailers(count: usize) -> CONTINUE);
+guard!(knows, guard_on_done, proxy_on_done() -> DONE);
+guard!(knows, guard_on_log, proxy_on_log());
 
 unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);

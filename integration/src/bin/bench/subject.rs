@@ -100,7 +100,8 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     let lua = Subject::stock(Role::Lua, "Lua breaker", &[lua()]);
     let mut subjects = vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, lua, budget_downstream()?];
     subjects.extend(
-        [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?].map(|subject| subject.visited(2)),
+        [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?, health_rest()?]
+            .map(|subject| subject.visited(2)),
     );
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
@@ -173,10 +174,19 @@ fn health_edge() -> Result<Subject> {
 }
 
 fn health_upstream() -> Result<Subject> {
-    let config = json!({"chain": "upstream", "headers_stop_iteration": true});
-    let module = Wasm::module("protocol_health")?.vm_id("health-up").stop_iteration(true).config(&config);
-    let subject = Subject::stock(Role::HealthUpstream, "protocol health, upstream", &[]);
-    Ok(Subject { upstream: vec![module.filter()], ..subject })
+    health(Role::HealthUpstream, "protocol health, upstream", "auto")
+}
+
+/// Where it is told what is spoken, it asks for no path.
+fn health_rest() -> Result<Subject> {
+    health(Role::Other, "protocol health, upstream, told REST", "rest")
+}
+
+fn health(role: Role, name: &str, protocol: &str) -> Result<Subject> {
+    let config = json!({"chain": "upstream", "headers_stop_iteration": true, "protocol": protocol});
+    let module =
+        Wasm::module("protocol_health")?.vm_id(&format!("health-{protocol}")).stop_iteration(true).config(&config);
+    Ok(Subject { upstream: vec![module.filter()], ..Subject::stock(role, name, &[]) })
 }
 
 fn lua() -> Value {
