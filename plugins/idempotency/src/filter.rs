@@ -24,6 +24,9 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
 
     const NAME: &'static str = "idempotency";
 
+    /// A request that passed unseen could run twice.
+    const MAY_MISS: bool = false;
+
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
         let policy = crate::config::read_and(bytes, |policy| policy.check_on(host))?;
         Gate::new(host, policy).map(Self)

@@ -54,7 +54,7 @@ impl<P: Plugin<LiveHost>> Context for Root<P> {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            guard::in_root(|| plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
+            guard::in_root(P::MAY_MISS, || plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
         }
     }
 }
@@ -84,7 +84,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn on_tick(&mut self) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            guard::in_root(|| plugin.on_tick(&LiveHost));
+            guard::in_root(P::MAY_MISS, || plugin.on_tick(&LiveHost));
         }
     }
 

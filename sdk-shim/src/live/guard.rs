@@ -5,7 +5,8 @@
 //! - Envoy calls filters for the body of an answer that a filter behind them held back, also where its headers have made the router retry, and so ended the
 //!   attempt.
 //! - A root's call to a cluster begins an attempt at once, within the root's own callback. Where that cluster's filters are of the same VM, one of the
-//!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes.
+//!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes, if the plugin may miss one
+//!   ([`crate::entry::Plugin::MAY_MISS`]).
 
 use core::cell::{Cell, RefCell};
 
@@ -17,13 +18,13 @@ thread_local! {
     static ENDED: Cell<([u32; REMEMBERED], usize)> = const { Cell::new(([0; REMEMBERED], 0)) };
     /// Streams that began while a root was called back.
     static IGNORED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-    /// A root is being called back.
+    /// A root is being called back, and its plugin may miss streams.
     static IN_ROOT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A root is called back.
-pub(super) fn in_root(call: impl FnOnce()) {
-    IN_ROOT.set(true);
+/// A root is called back, whose plugin may miss streams that begin meanwhile, or not.
+pub(super) fn in_root(may_miss: bool, call: impl FnOnce()) {
+    IN_ROOT.set(may_miss);
     call();
     IN_ROOT.set(false);
 }
