@@ -1,6 +1,8 @@
 //! A node that is taken out of service: whoever asks is told, streams go on, and are told when to come back.
 
 mod health;
+#[path = "health/services.rs"]
+mod services;
 
 use std::time::Duration;
 
@@ -8,15 +10,17 @@ use health::SOON;
 use integration::client::{Sse, WebSocket};
 use integration::{Call, Envoy, TestResult, Upstream, client, config, eventually, eventually_eq};
 use serde_json::{Value, json};
+use services::Service;
 
 const HEALTH_CHECK: &str = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck";
 const INTERNAL: &str = "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener";
 
-/// A gateway that asks Envoy itself whether it drains.
-fn gateway(service: &Upstream, upstream: &[Value]) -> TestResult<(Envoy, u16)> {
+/// A gateway that asks Envoy itself whether it drains. Whoever asks for its health by gRPC is answered from this port.
+fn gateway(service: &Upstream, upstream: &[Value], health: u16) -> TestResult<(Envoy, u16)> {
     let streams = config::with_timeout(config::route("all", "service"), Duration::ZERO);
+    let checks = config::route_at("health", "/grpc.health.v1.Health/", "health");
     let edge = health::edge(&json!({"drain_cluster": "drain"}))?.filter();
-    let listener = config::listener("edge", &[edge], &[streams]);
+    let listener = config::listener("edge", &[edge], &[checks, streams]);
     let check = json!({
         "name": "envoy.filters.http.health_check",
         "typed_config": {"@type": HEALTH_CHECK, "pass_through_mode": false,
@@ -31,7 +35,8 @@ fn gateway(service: &Upstream, upstream: &[Value]) -> TestResult<(Envoy, u16)> {
     );
     let cluster = config::cluster("service", &[service.port()]);
     let cluster = if upstream.is_empty() { cluster } else { config::upstream_filters(cluster, upstream) };
-    let bootstrap = config::bootstrap(&[listener, asked], &[cluster, drain]);
+    let health = config::http2(config::cluster("health", &[health]));
+    let bootstrap = config::bootstrap(&[listener, asked], &[cluster, drain, health]);
     let extension = json!([{"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": INTERNAL}}]);
     let envoy = Envoy::start(&config::patch(bootstrap, json!({"bootstrap_extensions": extension})))?;
     let port = envoy.port("edge")?;
@@ -55,7 +60,7 @@ fn until(port: u16, status: u16) -> TestResult {
 #[test]
 fn a_node_that_is_told_to_fail_is_not_ready_and_comes_back() -> TestResult {
     let service = Upstream::start("service")?;
-    let (envoy, port) = gateway(&service, &[])?;
+    let (envoy, port) = gateway(&service, &[], service.port())?;
     until(port, 200)?;
     envoy.admin_post("/healthcheck/fail")?;
     until(port, 503)?;
@@ -71,7 +76,7 @@ fn a_node_that_is_told_to_fail_is_not_ready_and_comes_back() -> TestResult {
 fn streams_survive_and_are_told_when_to_come_back() -> TestResult {
     let service = Upstream::start("service")?;
     let attempts = health::upstream(json!({"allow_degraded": true}))?.filter();
-    let (envoy, port) = gateway(&service, &[attempts])?;
+    let (envoy, port) = gateway(&service, &[attempts], service.port())?;
     let mut socket = WebSocket::open(port, "/ws")?;
     assert_eq!(socket.echo("before")?, "before");
     let stream = Call::get(port, "/sse?events=80&every_ms=50").timeout(SOON);
@@ -91,4 +96,27 @@ fn streams_survive_and_are_told_when_to_come_back() -> TestResult {
     assert_eq!(socket.echo("after")?, "after");
     assert!(Sse::open(port, "/sse?events=1")?.status == 200);
     Ok(())
+}
+
+#[test]
+fn an_envoy_in_front_that_checks_by_grpc_follows_the_node() -> TestResult {
+    let (service, server) = (Upstream::start("service")?, Service::grpc()?);
+    let (envoy, port) = gateway(&service, &[], server.port)?;
+    let checks = json!([{
+        "timeout": "1s", "interval": "0.2s", "no_traffic_interval": "0.2s", "unhealthy_threshold": 1, "healthy_threshold": 1,
+        "grpc_health_check": {},
+    }]);
+    let gateways = config::patch(config::http2(config::cluster("gateways", &[port])), json!({"health_checks": checks}));
+    let front = Envoy::start(&config::bootstrap(
+        &[config::listener("front", &[], &[config::route("all", "gateways")])],
+        &[gateways],
+    ))?;
+    let healthy = || front.stat("cluster.gateways.membership_healthy");
+    eventually_eq("a real server says SERVING", SOON, &1, healthy)?;
+    envoy.admin_post("/healthcheck/fail")?;
+    eventually_eq("the node says that it drains", SOON, &0, healthy)?;
+    envoy.admin_post("/healthcheck/ok")?;
+    eventually_eq("and that it is back", SOON, &1, healthy)?;
+    server.sicken();
+    eventually_eq("the server's own word counts", SOON, &0, healthy)
 }
