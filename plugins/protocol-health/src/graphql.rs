@@ -5,7 +5,8 @@
 //! 1. `extensions.code` of each error, by a table ([`Codes`]);
 //! 2. an error with `locations` and without `path`: the request itself was refused, before anything ran (GraphQL specification, 7.1.2: an error of a
 //!    field must have a `path`). That is its caller's fault, and a flood of such requests must eject nobody;
-//! 3. every other error is the service's.
+//! 3. an error without `path` may be anybody's: it says nothing, unless a configuration knows better ([`Codes::request_errors`]);
+//! 4. every other error, one of a field, is the service's.
 //!
 //! [`mod@scan`] finds them, [`verdict()`] says what they mean.
 

@@ -10,7 +10,7 @@ use sdk_shim::host::{ContextId, Direction, Host};
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
-/// The timer, while anything is held. With [`MAX_WAKES_PER_CALLBACK`] for each tick more can be let go than [`MOST`] in any `time`.
+/// The timer, while anything is held. With [`MAX_WAKES_PER_CALLBACK`] for each tick all of [`MOST`] go within sixteen ticks.
 const PERIOD: Duration = Duration::from_millis(10);
 /// Answers that are held at once; further ones go on unread.
 const MOST: usize = 1_000;
@@ -51,7 +51,7 @@ impl Slip {
 // === impl Held ===
 
 impl Held {
-    /// Nothing is held for longer than `time` and a tick.
+    /// Nothing is held for longer than `time` and a tick, or sixteen where as many as there may be are due together.
     pub fn new(time: Duration) -> Self {
         Self { time, waiting: RefCell::default(), ticks: Cell::new(false) }
     }
