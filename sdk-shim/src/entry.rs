@@ -40,12 +40,14 @@ pub trait Plugin<H: Host>: Sized + 'static {
     /// As metrics, logs and `x-holdfast-reject` name it.
     const NAME: &'static str;
 
-    /// Whether a stream may pass unseen that begins within a callback of the root, such as an attempt of the root's own call. Where none may, the VM
-    /// dies of it, and the proxy lets nothing pass.
-    const MAY_MISS: bool = true;
-
     /// Reads the configuration. Every fault at once, or a plugin; nothing half-applied.
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults>;
+
+    /// Whether a stream of this filter may pass unseen that begins within a callback of a root, such as an attempt of a root's own call. Where none may,
+    /// the VM dies of it, and the proxy lets nothing pass.
+    fn may_miss(&self) -> bool {
+        true
+    }
 
     /// How often `on_tick` should run in each VM at first; `None` for never. [`Host::tick_every`] changes it.
     fn tick_period(&self) -> Option<Duration> {

@@ -24,6 +24,8 @@ pub struct Capabilities {
     pub upstream_chain: bool,
     /// `on_response_trailers` runs, so a gRPC status after a body is visible.
     pub response_trailers: bool,
+    /// An answer passes the filters the other way round than its request did; otherwise in the same order.
+    pub responses_come_back: bool,
     /// Pausing in response headers holds the response.
     pub pause_response_headers: bool,
     /// A paused request waits until it is resumed; otherwise only as long as a callout of its own is under way.
@@ -71,6 +73,7 @@ pub const ENVOY: Capabilities = Capabilities {
     flavor: Flavor::Envoy,
     upstream_chain: true,
     response_trailers: true,
+    responses_come_back: true,
     pause_response_headers: true,
     pause_without_call: true,
     reroute_by_header: true,
@@ -104,6 +107,7 @@ pub const WASMX: Capabilities = Capabilities {
     flavor: Flavor::WasmX,
     upstream_chain: false,
     response_trailers: false,
+    responses_come_back: false,
     pause_response_headers: false,
     pause_without_call: false,
     reroute_by_header: false,

@@ -59,6 +59,9 @@ const FAST: &str = "module";
 /// Everything is built for size.
 const SMALL: &str = "module-small";
 
+/// Every plugin at once: for size, but for what each callback passes.
+const SUITE: &str = "module-suite";
+
 /// A module: which package, built how, called what.
 struct Module {
     package: &'static str,
@@ -72,7 +75,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 9] = [
+const MODULES: [Module; 11] = [
     Module {
         package: "circuit-breaker",
         features: "live",
@@ -109,6 +112,14 @@ const MODULES: [Module; 9] = [
         profile: FAST,
         file: "protocol_health.wasm",
         limit: Some(300),
+    },
+    Module { package: "suite", features: "live", profile: SUITE, file: "holdfast_suite.wasm", limit: Some(600) },
+    Module {
+        package: "suite",
+        features: "live,test-hooks",
+        profile: SUITE,
+        file: "test/holdfast_suite_hooks.wasm",
+        limit: None,
     },
     Module { package: "noop", features: "live", profile: FAST, file: "test/noop.wasm", limit: None },
     Module { package: "noop", features: "live,host-calls", profile: FAST, file: "test/host_calls.wasm", limit: None },
@@ -191,10 +202,10 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     cmd.arg(artifact).arg("-f").arg(&graph).arg("-o").arg(&cut).run()?;
     let cmd = context.cmd("wasm-opt", format!("wasm-opt {file}")).args(WASM_FEATURES);
     // What differs in numbers only becomes one, where bytes count most.
-    let merge = (module.profile == SMALL).then_some("--merge-similar-functions");
+    let merge = (module.profile != FAST).then_some("--merge-similar-functions");
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
     // So are constants that come more than once.
-    let hoist = (module.profile == SMALL).then_some("--const-hoisting");
+    let hoist = (module.profile != FAST).then_some("--const-hoisting");
     let cmd = cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
     cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     let mut bytes = fs::read(&optimized)?;

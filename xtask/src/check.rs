@@ -33,9 +33,24 @@ const SLOW: [Step; 7] = [
     Step { name: "cargo deny", run: deny },
     Step { name: "advisories", run: advisories },
     Step { name: "fuzz", run: |context| fuzz::run(context).map(Outcome::Passed) },
-    Step { name: "newest Envoy", run: newest_envoy },
-    Step { name: "oldest Envoy", run: oldest_envoy },
+    Step { name: "newest Envoy", run: |context| real_envoy(context, envoy::NEWEST, Form::Modules) },
+    Step { name: "oldest Envoy, suite", run: |context| real_envoy(context, envoy::OLDEST, Form::Suite) },
 ];
+
+/// The other two of four: a fault in a form, or on a version, alone is rare, and each takes its time.
+const THOROUGH: [Step; 2] = [
+    Step { name: "newest Envoy, suite", run: |context| real_envoy(context, envoy::NEWEST, Form::Suite) },
+    Step { name: "oldest Envoy", run: |context| real_envoy(context, envoy::OLDEST, Form::Modules) },
+];
+
+/// What the stories about real proxies load.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A module for each plugin.
+    Modules,
+    /// All plugins in one.
+    Suite,
+}
 
 /// More would make real proxies compete for the processor, and their timing is what is tested.
 const MOST_TEST_THREADS: usize = 4;
@@ -48,6 +63,12 @@ pub(crate) fn fast(context: &Context) -> ExitCode {
 /// The steps of `test`.
 pub(crate) fn full(context: &Context) -> ExitCode {
     let steps: Vec<Step> = FAST.into_iter().chain(SLOW).collect();
+    run_all(context, &steps)
+}
+
+/// The steps of `test --thorough`.
+pub(crate) fn thorough(context: &Context) -> ExitCode {
+    let steps: Vec<Step> = FAST.into_iter().chain(SLOW).chain(THOROUGH).collect();
     run_all(context, &steps)
 }
 
@@ -118,26 +139,16 @@ fn advisories(context: &Context) -> Result<Outcome> {
     }
 }
 
-fn newest_envoy(context: &Context) -> Result<Outcome> {
-    real_envoy(context, envoy::NEWEST)
-}
-
-/// One Envoy that the environment names stands for both, and its tests have run in the step before.
-fn oldest_envoy(context: &Context) -> Result<Outcome> {
-    if envoy::chosen().is_some() {
-        return Ok(Outcome::Skipped("the environment names the Envoy to test".into()));
-    }
-    real_envoy(context, envoy::OLDEST)
-}
-
-fn real_envoy(context: &Context, version: Version) -> Result<Outcome> {
+/// One Envoy that the environment names stands for every version.
+fn real_envoy(context: &Context, version: Version, form: Form) -> Result<Outcome> {
     build::ensure_built(context)?;
     setup::redis(context)?;
     setup::memcached(context)?;
     setup::webdis(context)?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
-    let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}", envoy.version));
-    let command = command.args(["test", "--package", "integration", "--no-fail-fast", "--"]);
+    let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };
+    let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}{name}", envoy.version));
+    let command = command.env("HOLDFAST_FORM", word).args(["test", "--package", "integration", "--no-fail-fast", "--"]);
     let outcome = passed_tests(envoy.pass_to(command.arg(test_threads()), context))?;
     Ok(with_envoy(outcome, &envoy))
 }

@@ -36,7 +36,8 @@ cargo xtask <command>
   setup              install all that the other commands need, and say where it is
   build              the Wasm modules, into target/modules/
   demo [--serve] …   a real Envoy that survives a failing region (builds first)
-  test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes)
+  test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes);
+                     --thorough runs the stories with the separate modules and with the suite on both Envoys
   bench …            CPU time per request on a real Envoy (builds first)
   simulate …         what a retry budget does to layers of gateways, in virtual time (needs no Envoy)
 
@@ -62,6 +63,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("build", []) => build::all(&context).map(|()| ExitCode::SUCCESS),
         ("test", []) => Ok(check::full(&context)),
         ("test", [flag]) if flag == "--fast" => Ok(check::fast(&context)),
+        ("test", [flag]) if flag == "--thorough" => Ok(check::thorough(&context)),
         ("demo", rest) => run::demo(&context, rest),
         ("bench", rest) => run::bench(&context, rest),
         ("simulate", rest) => run::simulate(&context, rest),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::xds::XdsFile;
-use super::{patch, socket_address};
+use super::{patch, socket_address, suite};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const OPTIONS_TYPE: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -37,7 +37,7 @@ pub fn http2(cluster: Value) -> Value {
 /// The same cluster with filters that run once per attempt; Envoy's codec is added behind them.
 pub fn upstream_filters(cluster: Value, filters: &[Value]) -> Value {
     let codec = json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": CODEC_TYPE}});
-    let filters = [filters, &[codec]].concat();
+    let filters = [suite::merged(filters).as_slice(), &[codec]].concat();
     with_options(cluster, &json!({"http_filters": filters}))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{patch, socket_address};
+use super::{patch, socket_address, suite};
 
 const HCM: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -17,7 +17,7 @@ const STDOUT_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.st
 /// `name` is the stat prefix too: `http.<name>.downstream_rq_2xx`.
 pub fn listener(name: &str, filters: &[Value], routes: &[Value]) -> Value {
     let last = json!({"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}});
-    let filters = [filters, &[last]].concat();
+    let filters = [suite::merged(filters).as_slice(), &[last]].concat();
     let hcm = json!({
         "@type": HCM,
         "stat_prefix": name,

@@ -19,6 +19,7 @@
 mod cluster;
 mod listener;
 mod retry;
+pub mod suite;
 pub mod tunnel;
 pub mod wasm;
 pub mod xds;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::TestResult;
+use crate::config::suite;
 use crate::config::xds::DynamicFilter;
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -135,17 +136,18 @@ impl Wasm {
 
     /// The filter's `typed_config`, for [`DynamicFilter::update`] among others.
     pub fn typed_config(&self) -> Value {
+        let (module, configuration) = suite::of(&self.module, &self.configuration);
         json!({"@type": WASM, "config": {
             "name": self.name,
             "root_id": self.name,
             "failure_policy": self.failure_policy,
             "reload_config": {"backoff": {"base_interval": "0.02s"}},
             "allow_on_headers_stop_iteration": self.stop_iteration,
-            "configuration": {"@type": STRING, "value": self.configuration},
+            "configuration": {"@type": STRING, "value": configuration},
             "vm_config": {
                 "vm_id": self.vm_id,
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": self.module}},
+                "code": {"local": {"filename": module}},
                 "environment_variables": self.environment,
             },
         }})

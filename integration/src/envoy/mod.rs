@@ -29,6 +29,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::config::suite;
 use crate::process::Process;
 use crate::{TestResult, eventually_some};
 
@@ -196,7 +197,7 @@ fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
 
 fn read_log(folder: &Path) -> String {
     let bytes = std::fs::read(folder.join(options::LOG)).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    suite::own_words(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn tail(log: &str) -> String {

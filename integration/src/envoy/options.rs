@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Envoy, binary, read_log, tail};
+use crate::config::suite;
 use crate::process::{Process, guarded};
 use crate::{TestResult, client};
 
@@ -113,7 +114,7 @@ impl Options {
         let mut command = base(folder.path(), config)?;
         let output = command.args(["--mode", "validate"]).envs(environment).output().context("running Envoy")?;
         let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = suite::own_words(String::from_utf8_lossy(&text).into_owned());
         Ok(if output.status.success() { Ok(text) } else { Err(text) })
     }
 

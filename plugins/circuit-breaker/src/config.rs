@@ -10,7 +10,7 @@ use core::time::Duration;
 use sdk_shim::answers::AnswerSet;
 use sdk_shim::common::Common;
 use sdk_shim::config::{Bounds, Faults, Reader};
-use sdk_shim::json::Value;
+use sdk_shim::json::{Object, Value};
 use sdk_shim::key::is_header_name;
 use sdk_shim::ratio::{PPM, Ratio};
 
@@ -45,6 +45,11 @@ pub fn read_and(bytes: &[u8], check: impl FnOnce(&Policy) -> Faults) -> Result<P
     let either =
         |read: &mut Reader<'_>| if LEGACY.iter().any(|name| read.has(name)) { legacy(read) } else { full(read) };
     sdk_shim::config::read_and(bytes, either, check)
+}
+
+/// Whether these fields are of the form that stands alone.
+pub fn is_legacy(fields: &Object) -> bool {
+    LEGACY.iter().any(|name| fields.get(name).is_some())
 }
 
 fn millis(n: u64) -> Duration {

@@ -24,12 +24,14 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
 
     const NAME: &'static str = "idempotency";
 
-    /// A request that passed unseen could run twice.
-    const MAY_MISS: bool = false;
-
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
         let policy = crate::config::read_and(bytes, |policy| policy.check_on(host))?;
         Gate::new(host, policy).map(Self)
+    }
+
+    /// A request that passed unseen could run twice.
+    fn may_miss(&self) -> bool {
+        false
     }
 
     fn tick_period(&self) -> Option<Duration> {

@@ -54,7 +54,7 @@ impl<P: Plugin<LiveHost>> Context for Root<P> {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            guard::in_root(P::MAY_MISS, || plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
+            guard::in_root(|| plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
         }
     }
 }
@@ -71,6 +71,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
                 if let Some(period) = plugin.tick_period() {
                     LiveHost.tick_every(Some(period));
                 }
+                guard::note_root(self.id, plugin.may_miss());
                 self.plugin = Some(Rc::new(plugin));
                 true
             }
@@ -84,7 +85,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn on_tick(&mut self) {
         LiveHost::enter(self.id);
         if let Some(plugin) = &self.plugin {
-            guard::in_root(P::MAY_MISS, || plugin.on_tick(&LiveHost));
+            guard::in_root(|| plugin.on_tick(&LiveHost));
         }
     }
 

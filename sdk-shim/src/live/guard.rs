@@ -5,8 +5,8 @@
 //! - Envoy calls filters for the body of an answer that a filter behind them held back, also where its headers have made the router retry, and so ended the
 //!   attempt.
 //! - A root's call to a cluster begins an attempt at once, within the root's own callback. Where that cluster's filters are of the same VM, one of the
-//!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes, if the plugin may miss one
-//!   ([`crate::entry::Plugin::MAY_MISS`]).
+//!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes, if its filter may miss one
+//!   ([`crate::entry::Plugin::may_miss`]).
 
 use core::cell::{Cell, RefCell};
 
@@ -18,20 +18,32 @@ thread_local! {
     static ENDED: Cell<([u32; REMEMBERED], usize)> = const { Cell::new(([0; REMEMBERED], 0)) };
     /// Streams that began while a root was called back.
     static IGNORED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-    /// A root is being called back, and its plugin may miss streams.
+    /// Roots whose streams must all be seen.
+    static WATCHFUL: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// A root is being called back.
     static IN_ROOT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A root is called back, whose plugin may miss streams that begin meanwhile, or not.
-pub(super) fn in_root(may_miss: bool, call: impl FnOnce()) {
-    IN_ROOT.set(may_miss);
+/// A root has been configured: whether its streams may pass unseen.
+pub(super) fn note_root(root: u32, may_miss: bool) {
+    WATCHFUL.with_borrow_mut(|roots| {
+        roots.retain(|known| *known != root);
+        if !may_miss {
+            roots.push(root);
+        }
+    });
+}
+
+/// A root is called back.
+pub(super) fn in_root(call: impl FnOnce()) {
+    IN_ROOT.set(true);
     call();
     IN_ROOT.set(false);
 }
 
 /// A stream begins (`root` isn't 0); whether nobody is to know.
 pub(super) fn ignores(context: u32, root: u32) -> bool {
-    let ignored = root != 0 && IN_ROOT.get();
+    let ignored = root != 0 && IN_ROOT.get() && WATCHFUL.with_borrow(|roots| !roots.contains(&root));
     if ignored {
         IGNORED.with_borrow_mut(|streams| streams.push(context));
     }

@@ -1,0 +1,9 @@
+//! The suite on the fake host.
+#![allow(missing_docs)]
+
+mod configured;
+mod costs;
+mod holding;
+mod hosts;
+mod support;
+mod ticking;
