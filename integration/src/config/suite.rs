@@ -49,10 +49,11 @@ pub(super) fn of(module: &Path, configuration: &str) -> (PathBuf, String) {
 
 /// What is no JSON stays none, and a field that is there twice stays there twice.
 fn wrapped(plugin: &str, configuration: &str) -> String {
-    let parsed = serde_json::from_str(configuration).ok().filter(|own: &Map<_, _>| own.contains_key("chain"));
-    let Some(mut own) = parsed else {
-        let text = if configuration.trim().is_empty() { "{}" } else { configuration };
-        return format!(r#"{{"{plugin}": {text}}}"#);
+    let text = if configuration.trim().is_empty() { "{}" } else { configuration };
+    let mut own = match serde_json::from_str(text) {
+        Err(_) => return text.to_owned(),
+        Ok(Value::Object(own)) if own.contains_key("chain") => own,
+        Ok(_) => return format!(r#"{{"{plugin}": {text}}}"#),
     };
     let chain = own.remove("chain");
     let mut whole = json!({plugin: own});
@@ -123,7 +124,8 @@ mod tests {
             wrapped("retry_budget", r#"{"chain": "upstream", "ttl": "1s"}"#),
             r#"{"chain":"upstream","retry_budget":{"ttl":"1s"}}"#
         );
-        assert_eq!(wrapped("retry_budget", "{"), r#"{"retry_budget": {}"#);
+        assert_eq!(wrapped("retry_budget", r#"{"ttl": 1, "ttl": 2}"#), r#"{"retry_budget": {"ttl": 1, "ttl": 2}}"#);
+        assert_eq!((wrapped("retry_budget", "{"), wrapped("retry_budget", " ")), ("{".into(), r#"{"retry_budget": {}}"#.into()));
     }
 
     #[test]
