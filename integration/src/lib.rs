@@ -34,6 +34,7 @@
 //! modules). `cargo xtask test` sets them. `HOLDFAST_KEEP=1` keeps Envoy's directory (configuration, log) for a look.
 #![allow(clippy::disallowed_methods, reason = "the harness lives in real time")]
 
+pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod draw;

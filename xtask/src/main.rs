@@ -39,6 +39,7 @@ cargo xtask <command>
   test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes);
                      --thorough runs the stories with the separate modules and with the suite on both Envoys
   bench …            CPU time per request on a real Envoy (builds first)
+  capabilities …     what Envoy must let each module do, as YAML (builds first)
   simulate …         what a retry budget does to layers of gateways, in virtual time (needs no Envoy)
 
 environment: ENVOY=<path> runs that Envoy instead of the tested versions;
@@ -66,6 +67,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("test", [flag]) if flag == "--thorough" => Ok(check::thorough(&context)),
         ("demo", rest) => run::demo(&context, rest),
         ("bench", rest) => run::bench(&context, rest),
+        ("capabilities", rest) => run::capabilities(&context, rest),
         ("simulate", rest) => run::simulate(&context, rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

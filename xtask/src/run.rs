@@ -1,4 +1,4 @@
-//! `cargo xtask demo`, `bench` and `simulate`: what they need (modules and an Envoy, or nothing), and then a program of the crate `integration`.
+//! `cargo xtask demo`, `bench`, `capabilities` and `simulate`: what they need (modules and an Envoy, or nothing), and then a program of the crate `integration`.
 
 use std::process::ExitCode;
 
@@ -26,6 +26,15 @@ pub(crate) fn bench(context: &Context, args: &[String]) -> Result<ExitCode> {
         setup::webdis(context)?;
     }
     start(context, "bench", &envoy::any(context)?, args)
+}
+
+/// What Envoy must let the built modules do, or those that are named. Returns only if it can't start.
+pub(crate) fn capabilities(context: &Context, args: &[String]) -> Result<ExitCode> {
+    if args.is_empty() {
+        build::all(context)?;
+    }
+    let command = compiled(context, "capabilities", args)?;
+    Err(command.env("HOLDFAST_MODULES", context.modules()).exec())
 }
 
 /// Layers of gateways in virtual time, without any. Returns only if it can't start.

@@ -64,6 +64,15 @@ pub fn version() -> TestResult<(u32, u32, u32)> {
     parse_version(&text).with_context(|| format!("{text:?} is not an Envoy version"))
 }
 
+/// Whether the list of what a module may do belongs to its VM (`vm_config.capability_restriction_config`). Older Envoys refuse that, and
+/// want it in the plugin's configuration.
+///
+/// # Errors
+/// As [`version`].
+pub fn restricts_vms() -> TestResult<bool> {
+    Ok(version()? >= (1, 40, 0))
+}
+
 /// Runs `--mode validate`. `Ok` and `Err` both carry what Envoy printed.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Every file in `envoy-configs/`, as it is shipped, on the real Envoy: only ports and paths are changed, in memory.
 
 mod active_active;
+mod hardened;
 #[path = "../health/mod.rs"]
 mod health;
 mod idempotency;
@@ -19,8 +20,10 @@ use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 10] = [
+const BOOTSTRAPS: [&str; 12] = [
     "active-active.yaml",
+    hardened::NEW,
+    hardened::OLD,
     "idempotency-memcached.yaml",
     "idempotency-memory.yaml",
     "idempotency-redis-cluster.yaml",
@@ -54,6 +57,8 @@ fn every_file_is_known_and_every_bootstrap_is_valid() -> TestResult {
         let verdict = envoy.validate(&shipped.config);
         if name == protocol_health::FILE {
             protocol_health::assert_verdict(verdict)?;
+        } else if [hardened::NEW, hardened::OLD].contains(&name) {
+            hardened::assert_verdict(name, verdict)?;
         } else {
             is_valid(name, verdict)?;
         }
