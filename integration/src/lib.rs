@@ -31,7 +31,8 @@
 //! - **Nothing collides.** All ports are chosen by the kernel, on 127.0.0.1; each Envoy has a directory of its own.
 //!
 //! Environment: `HOLDFAST_ENVOY` (the binary), `HOLDFAST_ENVOY_VERSION`, `HOLDFAST_MODULES` (folder of the built
-//! modules). `cargo xtask test` sets them. `HOLDFAST_KEEP=1` keeps Envoy's directory (configuration, log) for a look.
+//! modules). `cargo xtask test` sets them. `HOLDFAST_HARDENED=1` allows each module what it needs and
+//! nothing else ([`capabilities`]). `HOLDFAST_KEEP=1` keeps Envoy's directory (configuration, log) for a look.
 #![allow(clippy::disallowed_methods, reason = "the harness lives in real time")]
 
 pub mod capabilities;

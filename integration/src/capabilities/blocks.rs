@@ -17,7 +17,8 @@ const END: &str = "# --- end of what ";
 
 /// The entries of `allowed_capabilities`, one a line, with so many spaces before them.
 pub fn yaml(names: &BTreeSet<String>, indent: usize) -> String {
-    names.iter().map(|name| format!("{:indent$}{name}: {{}}\n", "")).collect()
+    let margin = " ".repeat(indent);
+    names.iter().flat_map(|name| [&margin, name.as_str(), ": {}\n"]).collect()
 }
 
 /// A file's text with each of its lists as the built modules in `modules` want it; everything else stays.

@@ -1,13 +1,14 @@
 //! The filter entry of a wasm module, as our shipped configurations write it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::TestResult;
 use crate::config::suite;
 use crate::config::xds::DynamicFilter;
+use crate::{TestResult, capabilities, envoy};
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";
@@ -22,6 +23,7 @@ pub struct Wasm {
     failure_policy: String,
     stop_iteration: bool,
     environment: Value,
+    allowed: Option<BTreeSet<String>>,
 }
 
 /// Folder of the modules that `cargo xtask build` made.
@@ -32,6 +34,11 @@ pub fn modules() -> TestResult<PathBuf> {
     let folder = std::env::var_os("HOLDFAST_MODULES");
     let folder = folder.context("HOLDFAST_MODULES is not set: run `cargo xtask test`, which builds the modules")?;
     Ok(folder.into())
+}
+
+/// Whether all modules are to be restricted to what they need: every story then tells whether the lists lack anything.
+pub fn hardened() -> bool {
+    std::env::var_os("HOLDFAST_HARDENED").is_some()
 }
 
 // === impl Wasm ===
@@ -63,6 +70,7 @@ impl Wasm {
             failure_policy: "FAIL_RELOAD".into(),
             stop_iteration: false,
             environment: json!({}),
+            allowed: None,
         }
     }
 
@@ -121,6 +129,13 @@ impl Wasm {
         self
     }
 
+    /// What the module may do to Envoy; everything else is denied. Without it, it may do all.
+    #[must_use]
+    pub fn allow(mut self, names: &BTreeSet<String>) -> Self {
+        self.allowed = Some(names.clone());
+        self
+    }
+
     /// The entry for `http_filters`, downstream or upstream.
     pub fn filter(&self) -> Value {
         json!({"name": self.name, "typed_config": self.typed_config()})
@@ -137,7 +152,7 @@ impl Wasm {
     /// The filter's `typed_config`, for [`DynamicFilter::update`] among others.
     pub fn typed_config(&self) -> Value {
         let (module, configuration) = suite::of(&self.module, &self.configuration);
-        json!({"@type": WASM, "config": {
+        let mut config = json!({"@type": WASM, "config": {
             "name": self.name,
             "root_id": self.name,
             "failure_policy": self.failure_policy,
@@ -150,13 +165,22 @@ impl Wasm {
                 "code": {"local": {"filename": module}},
                 "environment_variables": self.environment,
             },
-        }})
+        }});
+        if let Some(names) = &self.allowed {
+            let names: Value = names.iter().map(|name| (name.clone(), json!({}))).collect();
+            let list = json!({"allowed_capabilities": names});
+            let in_vm = envoy::restricts_vms().unwrap_or(true);
+            let place = if in_vm { &mut config["config"]["vm_config"] } else { &mut config["config"] };
+            place["capability_restriction_config"] = list;
+        }
+        config
     }
 
     fn found(name: &str, folder: &Path) -> TestResult<Self> {
         let module = folder.join(format!("{name}.wasm"));
         ensure!(module.is_file(), "{} is missing: run `cargo xtask build`", module.display());
-        Ok(Self::file(name, module))
+        let found = Self::file(name, &module);
+        Ok(if hardened() { found.allow(&capabilities::needed(&module)?) } else { found })
     }
 }
 

@@ -29,9 +29,12 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::config::suite;
+use crate::config::{suite, wasm};
 use crate::process::Process;
 use crate::{TestResult, eventually_some};
+
+/// What the log says of a call that a module isn't allowed.
+pub const DENIED: &str = "Attempted call to restricted";
 
 /// Lines of the log that an error or a panicking test shows.
 const TAIL: usize = 25;
@@ -180,6 +183,10 @@ impl Drop for Envoy {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the log of Envoy ends:\n{}", tail(&self.log()));
+        } else if wasm::hardened() {
+            let log = self.log();
+            let denied = log.lines().find(|line| line.contains(DENIED));
+            assert!(denied.is_none(), "the list of a module lacks something: {denied:?}");
         }
         if std::env::var_os("HOLDFAST_KEEP").is_some() {
             self.folder.disable_cleanup(true);

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, ensure};
 use integration::capabilities::{FILES, regenerate};
 use integration::config::{from_yaml, patch, wasm};
+use integration::envoy::DENIED;
 use integration::{Call, Envoy, Fault, Response, TestResult, Upstream, client, envoy, eventually};
 use serde_json::{Value, json};
 
@@ -14,8 +15,6 @@ use crate::{SOON, is_valid};
 pub(crate) const NEW: &str = FILES[0];
 /// It is beside it.
 pub(crate) const OLD: &str = FILES[1];
-/// What Envoy's log says of a call that isn't on the list.
-const DENIED: &str = "restricted proxy-wasm capability";
 
 /// The file for this Envoy.
 fn file() -> TestResult<&'static str> {
