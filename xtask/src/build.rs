@@ -75,7 +75,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 11] = [
+const MODULES: [Module; 12] = [
     Module {
         package: "circuit-breaker",
         features: "live",
@@ -123,6 +123,13 @@ const MODULES: [Module; 11] = [
     },
     Module { package: "noop", features: "live", profile: FAST, file: "test/noop.wasm", limit: None },
     Module { package: "noop", features: "live,host-calls", profile: FAST, file: "test/host_calls.wasm", limit: None },
+    Module {
+        package: "noop",
+        features: "live,forbidden-calls",
+        profile: FAST,
+        file: "test/forbidden_calls.wasm",
+        limit: None,
+    },
 ];
 
 /// Builds every module, also after one has failed, and checks that the shipped ones compile for WASI too where that

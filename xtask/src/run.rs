@@ -30,7 +30,7 @@ pub(crate) fn bench(context: &Context, args: &[String]) -> Result<ExitCode> {
 
 /// What Envoy must let the built modules do, or those that are named. Returns only if it can't start.
 pub(crate) fn capabilities(context: &Context, args: &[String]) -> Result<ExitCode> {
-    if args.is_empty() {
+    if args.is_empty() || args.iter().any(|arg| arg == "--write") {
         build::all(context)?;
     }
     let command = compiled(context, "capabilities", args)?;

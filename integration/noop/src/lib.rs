@@ -3,6 +3,9 @@
 //! The no-op does nothing. With the feature `host-calls` it makes the host calls that the breaker makes for a healthy GET, and does
 //! nothing with what they give: the floor of any filter that needs to know as much. Neither uses sdk-shim's own glue, which is part of
 //! what is measured.
+//!
+//! With the feature `forbidden-calls` it is no floor but an intruder: it makes whatever host call a request asks it for, so that a test sees which of
+//! them Envoy denies.
 #![cfg(feature = "live")]
 
 use sdk_shim::live::proxy_wasm::set_root_context;
@@ -24,8 +27,11 @@ impl RootContext for Root {
 }
 
 impl Context for Stream {}
-#[cfg(not(feature = "host-calls"))]
+#[cfg(not(any(feature = "host-calls", feature = "forbidden-calls")))]
 impl HttpContext for Stream {}
+
+#[cfg(feature = "forbidden-calls")]
+mod forbidden_calls;
 
 #[cfg(feature = "host-calls")]
 mod host_calls {

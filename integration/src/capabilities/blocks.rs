@@ -41,6 +41,19 @@ pub fn regenerate(text: &str, modules: &Path) -> TestResult<String> {
     Ok(made)
 }
 
+/// Writes the lists of the built modules into [`FILES`].
+///
+/// # Errors
+/// As [`regenerate`], or when a file can't be written.
+pub fn bless(modules: &Path) -> TestResult {
+    for name in FILES {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy-configs").join(name);
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        std::fs::write(&file, regenerate(&text, modules)?).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
+}
+
 fn push(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');

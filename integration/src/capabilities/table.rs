@@ -55,5 +55,9 @@ pub const MODULES: [Module; 4] = [
         ],
     },
     Module { file: "idempotency.wasm", package: "idempotency", unused: &[] },
-    Module { file: "protocol_health.wasm", package: "protocol-health", unused: &["proxy_done", "proxy_on_log"] },
+    Module {
+        file: "protocol_health.wasm",
+        package: "protocol-health",
+        unused: &["proxy_done", "proxy_get_header_map_pairs", "proxy_on_log"],
+    },
 ];

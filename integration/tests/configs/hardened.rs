@@ -2,7 +2,7 @@
 //! entry of the lists is for, and that the rest is denied, is told in `integration/tests/hardened`.
 
 use anyhow::{Context as _, ensure};
-use integration::capabilities::{FILES, regenerate};
+use integration::capabilities::{FILES, bless, regenerate};
 use integration::config::{from_yaml, patch, wasm};
 use integration::envoy::DENIED;
 use integration::{Call, Envoy, Fault, Response, TestResult, Upstream, client, envoy, eventually};
@@ -48,7 +48,7 @@ fn difference(text: &str, made: &str) -> Option<String> {
 fn current(text: &str) -> TestResult {
     match difference(text, &regenerate(text, &wasm::modules()?)?) {
         None => Ok(()),
-        Some(difference) => anyhow::bail!("{difference}: run it with HOLDFAST_BLESS=1, and look at what changes"),
+        Some(difference) => anyhow::bail!("{difference}: `cargo xtask capabilities --write`, and look at what changes"),
     }
 }
 
@@ -68,12 +68,11 @@ fn without(text: &str, module: &str, name: &str) -> String {
 
 #[test]
 fn the_lists_are_those_of_the_built_modules() -> TestResult {
+    if std::env::var_os("HOLDFAST_BLESS").is_some() {
+        bless(&wasm::modules()?)?;
+    }
     for name in FILES {
         let text = shipped::text(name)?;
-        if std::env::var_os("HOLDFAST_BLESS").is_some() {
-            std::fs::write(shipped::folder().join(name), regenerate(&text, &wasm::modules()?)?)?;
-            continue;
-        }
         current(&text).with_context(|| name)?;
     }
     Ok(())

@@ -17,6 +17,7 @@ const WITH_TRAILERS: &[u8] =
     2\r\n{}\r\n0\r\nx-end: 1\r\n\r\n";
 
 struct Health {
+    module: Wasm,
     service: Upstream,
     envoy: Envoy,
     edge: u16,
@@ -74,7 +75,7 @@ impl Scene for Health {
             config::with_timeout(config::route_at("sse", "/sse", "service"), Duration::ZERO),
             patch(retried, json!({"route": {"retry_policy": {"retriable_headers": marked}}})),
         ];
-        let mut listener = config::listener("edge", &[module.config(&edge()).filter()], &routes);
+        let mut listener = config::listener("edge", &[module.clone().config(&edge()).filter()], &routes);
         config::hcm_mut(&mut listener)["http_protocol_options"] = json!({"enable_trailers": true});
         config::hcm_mut(&mut listener)["access_log"] =
             config::access_log("%REQ(:PATH)% told=%FILTER_STATE(wasm.holdfast.outcome:PLAIN)%");
@@ -90,13 +91,14 @@ impl Scene for Health {
         let envoy =
             Envoy::options().concurrency(1).start(&patch(bootstrap, json!({"bootstrap_extensions": extension})))?;
         service.set_answer(json_of("ok"));
-        Ok(Self { edge: envoy.port("edge")?, service, envoy })
+        Ok(Self { edge: envoy.port("edge")?, service, envoy, module })
     }
 
     fn play(&self, patience: Duration) -> TestResult {
         let (deep, late) = (self.get("/deep", "60s")?, self.get("/", "0")?);
         ensure!(deep.status == 200 && deep.served_by().is_none(), "{deep:?}");
         ensure!(late.rejected_by() == Some("protocol-health; cause=deadline"), "{late:?}");
+        crate::tells_what_is_wrong(&self.module)?;
         self.marks_what_was_read(patience)?;
         self.lets_go_what_takes_too_long()?;
         self.reads_what_comes_last(patience)?;

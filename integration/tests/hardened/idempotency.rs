@@ -34,7 +34,7 @@ fn memory() -> Value {
 }
 
 fn store() -> Value {
-    json!({"headers_stop_iteration": true, "store": {"kind": "redis", "cluster": "store"}, "secret": [{"env": "HOLDFAST_SECRET"}]})
+    json!({"headers_stop_iteration": true, "store": {"kind": "redis", "cluster": "store", "timeout": "2s"}, "secret": [{"env": "HOLDFAST_SECRET"}]})
 }
 
 // === impl Idempotency ===
@@ -77,6 +77,7 @@ impl Scene for Idempotency {
         let [alone, shared] = self.ports;
         let told = self.pay(alone, "told").header("x-holdfast-debug", TOKEN).send()?;
         ensure!(told.headers.keys().any(|name| name.as_str().starts_with("x-holdfast-debug")), "{:?}", told.headers);
+        crate::tells_what_is_wrong(&self.shared)?;
         self.replays(alone)?;
         self.replays(shared)?;
         self.protects_whose_request_has_trailers(alone, patience)?;

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use integration::capabilities::needed;
-use integration::config::wasm;
-use integration::envoy::DENIED;
-use integration::{Envoy, TestResult};
+use integration::config::{self, wasm};
+use integration::envoy::{self, DENIED};
+use integration::{Envoy, TestResult, Wasm};
+use serde_json::json;
 
 /// For what should happen at once.
 const SOON: Duration = Duration::from_secs(15);
@@ -107,6 +108,15 @@ fn is_missed<S: Scene>(list: &BTreeSet<String>, name: &String) -> bool {
         eprintln!("{} without {name}: {}", S::MODULE, first_line(error));
     }
     denied || verdict.is_err()
+}
+
+/// What a plugin has to say it says in the log.
+pub(crate) fn tells_what_is_wrong(module: &Wasm) -> TestResult {
+    let wrong = module.clone().config(&json!({"colour": "red"}));
+    let listener = config::listener("edge", &[wrong.filter()], &[config::direct("all", "/", 404, "")]);
+    let said = envoy::validate(&config::bootstrap(&[listener], &[])).err().unwrap_or_default();
+    ensure!(said.contains("bad configuration: $.colour"), "{said}");
+    Ok(())
 }
 
 fn first_line(error: &anyhow::Error) -> String {

@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use integration::capabilities::{MODULES, needed, yaml};
+use integration::capabilities::{MODULES, bless, needed, yaml};
 use integration::{TestResult, config};
 
 const USAGE: &str = "\
-cargo xtask capabilities [module.wasm ...]
+cargo xtask capabilities [--write | module.wasm ...]
 
 Prints what Envoy must allow each module, for `capability_restriction_config`: in `vm_config` from Envoy 1.40, before
-that beside it. Without arguments it builds the modules and takes those.
+that beside it. Without arguments it builds the modules and takes those; with --write it puts their lists into the files
+in envoy-configs/ that have some.
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +30,9 @@ fn run() -> TestResult {
     if args.iter().any(|arg| arg == Path::new("--help")) {
         print!("{USAGE}");
         return Ok(());
+    }
+    if args.iter().any(|arg| arg == Path::new("--write")) {
+        return bless(&config::wasm::modules()?);
     }
     let modules = if args.is_empty() { built()? } else { args };
     for module in modules {
