@@ -26,6 +26,7 @@ impl HttpContext for Stream {
 fn attempt(call: &str) -> String {
     let called = [(":method", "GET"), (":path", "/stolen"), (":authority", ELSEWHERE)];
     match call {
+        "environ_sizes_get" => said(LiveHost.env("HOLDFAST_SECRET")),
         "proxy_add_header_map_value" => said(hostcalls::add_map_value(MapType::HttpRequestHeaders, "x-a", "b")),
         "proxy_call_foreign_function" => said(hostcalls::call_foreign_function("clear_route_cache", None)),
         "proxy_close_stream" => said(hostcalls::close_downstream()),
@@ -33,6 +34,7 @@ fn attempt(call: &str) -> String {
         "proxy_dequeue_shared_queue" => said(hostcalls::dequeue_shared_queue(1)),
         "proxy_done" => said(hostcalls::done()),
         "proxy_enqueue_shared_queue" => said(hostcalls::enqueue_shared_queue(1, None)),
+        "proxy_get_header_map_pairs" => said(hostcalls::get_map_bytes(MapType::HttpRequestHeaders)),
         "proxy_get_status" => said(hostcalls::get_grpc_status()),
         "proxy_grpc_call" => said(hostcalls::dispatch_grpc_call(ELSEWHERE, "a.B", "C", vec![], None, SECOND)),
         "proxy_grpc_cancel" => said(hostcalls::cancel_grpc_call(1)),

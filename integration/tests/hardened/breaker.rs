@@ -97,7 +97,7 @@ impl Breaker {
 
     fn opens_and_closes(&self, patience: Duration) -> TestResult {
         self.orders.set(Fault::Status(500));
-        self.refuses(patience, &Call::get(self.edge, "/"))?;
+        refuses(patience, &Call::get(self.edge, "/"))?;
         let moves = client::get(self.edge, "/", &[("x-data-region", "world")])?;
         ensure!(moves.served_by() == Some("second"), "{moves:?}");
         let pretends = client::get(self.edge, "/", &[("x-holdfast-fallback", "1")])?;
@@ -112,7 +112,7 @@ impl Breaker {
     /// A service that is slow from the end of a request on opens it.
     fn times_the_service_and_not_its_clients(&self, patience: Duration) -> TestResult {
         self.orders.set(Fault::Slow(SLOW));
-        self.refuses(patience, &Call::post(self.edge, "/uploads", b"{}"))?;
+        refuses(patience, &Call::post(self.edge, "/uploads", b"{}"))?;
         eventually("it refuses", patience, || {
             Ok::<_, anyhow::Error>(client::raw(self.edge, WITH_TRAILERS, patience)?.rejected_by() == OPEN)
         })?;
@@ -127,10 +127,10 @@ impl Breaker {
             Ok::<_, anyhow::Error>(reply.headers.contains_key("x-holdfast-reject"))
         })
     }
+}
 
-    fn refuses(&self, patience: Duration, call: &Call) -> TestResult {
-        eventually("it refuses", patience, || Ok::<_, anyhow::Error>(call.send()?.rejected_by() == OPEN))
-    }
+fn refuses(patience: Duration, call: &Call) -> TestResult {
+    eventually("it refuses", patience, || Ok::<_, anyhow::Error>(call.send()?.rejected_by() == OPEN))
 }
 
 #[test]

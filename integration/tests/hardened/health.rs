@@ -82,8 +82,8 @@ impl Scene for Health {
         let (asked, drain) = drain();
         let cluster = |name: &str| config::cluster(name, &[service.port()]);
         let clusters = [
-            config::upstream_filters(cluster("service"), &[upstream.clone()]),
-            config::upstream_filters(config::http2(cluster("grpc")), &[upstream]),
+            config::upstream_filters(cluster("service"), std::slice::from_ref(&upstream)),
+            config::upstream_filters(config::http2(cluster("grpc")), std::slice::from_ref(&upstream)),
             drain,
         ];
         let extension = json!([{"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": INTERNAL}}]);
