@@ -1,6 +1,8 @@
 //! Idempotency keys: two listeners, one with records in Envoy's memory, one with a Redis.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -17,6 +19,11 @@ const TOKEN: &str = "what only operators know";
 const SECRET: &str = "a secret of at least sixteen bytes";
 /// More than one worker asks the store for by single calls: the others share one.
 const MANY: usize = 64;
+
+/// An answer that ends with trailers.
+const ANSWER: &[u8] = b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+    2\r\n{}\r\n0\r\nx-end: 1\r\n\r\n";
+const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 struct Idempotency {
     ledger: Ledger,
@@ -52,6 +59,7 @@ impl Scene for Idempotency {
         let pushed = shared.dynamic()?;
         let routes = [
             config::route_at("grpc", "/shop.Orders/", "grpc"),
+            config::route_at("trailing", "/trailing", "trailing"),
             config::route_at("nobody", "/nobody", "nobody"),
             config::route("all", "ledger"),
         ];
@@ -63,6 +71,7 @@ impl Scene for Idempotency {
         let clusters = [
             config::cluster("ledger", &[ledger.port()]),
             config::http2(config::cluster("grpc", &[orders.port()])),
+            trailing()?,
             config::cluster("nobody", &[]),
         ];
         let listeners = [listener("alone", alone.filter()), listener("shared", pushed.filter())];
@@ -82,6 +91,7 @@ impl Scene for Idempotency {
         self.replays(shared)?;
         self.protects_whose_request_has_trailers(alone, patience)?;
         self.protects_grpc(alone)?;
+        keeps_what_ends_with_trailers(alone)?;
         self.frees_what_was_never_sent(alone)?;
         many_share_a_call(shared)?;
         self.loses_no_errand_to_a_push(shared, patience)
@@ -164,6 +174,31 @@ fn many_share_a_call(port: u16) -> TestResult {
     let calls = Call::post(port, "/pay", b"{}").fresh_connection();
     let tally = Storm::new(calls).each(key).concurrency(MANY).total(2 * MANY).run(SOON)?;
     ensure!(tally.status(201) == 2 * MANY, "{:?} {:?}", tally.by_status(), tally.errors());
+    Ok(())
+}
+
+/// A service whose one answer ends with trailers.
+fn trailing() -> TestResult<Value> {
+    let service = TcpListener::bind("127.0.0.1:0")?;
+    let port = service.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in service.incoming().flatten() {
+            let mut request = BufReader::new(&stream).lines();
+            // The head; that is all it wants to know.
+            while request.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let _ = (&stream).write_all(ANSWER);
+        }
+    });
+    let options = json!({"@type": format!("type.googleapis.com/{OPTIONS}"),
+        "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}});
+    let options = json!({"typed_extension_protocol_options": {OPTIONS: options}});
+    Ok(config::patch(config::cluster("trailing", &[port]), options))
+}
+
+fn keeps_what_ends_with_trailers(port: u16) -> TestResult {
+    let call = || pay(port, "trailing").path("/trailing").timeout(Duration::from_secs(3)).send();
+    let (first, again) = (call()?, call()?);
+    ensure!(first.status == 201 && is_replay(&again) && again.text() == "{}", "{first:?} {again:?}");
     Ok(())
 }
 
