@@ -41,6 +41,7 @@ pub mod config;
 pub mod draw;
 pub mod envoy;
 pub mod ledger;
+pub mod observability;
 mod port;
 mod process;
 mod runtime;
