@@ -145,6 +145,7 @@ fn real_envoy(context: &Context, version: Version, form: Form) -> Result<Outcome
     setup::redis(context)?;
     setup::memcached(context)?;
     setup::webdis(context)?;
+    setup::prometheus(context)?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}{name}", envoy.version));

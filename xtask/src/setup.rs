@@ -13,7 +13,7 @@ use crate::envoy;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step { name: "newest Envoy", run: |context| envoy::exact(context, envoy::NEWEST).map(there) },
     Step { name: "oldest Envoy", run: |context| envoy::exact(context, envoy::OLDEST).map(there) },
@@ -24,6 +24,7 @@ const STEPS: [Step; 10] = [
     Step { name: "redis-server", run: |context| redis(context).map(at) },
     Step { name: "memcached", run: |context| memcached(context).map(at) },
     Step { name: "webdis", run: |context| webdis(context).map(at) },
+    Step { name: "Prometheus", run: |context| prometheus(context).map(at) },
 ];
 
 /// Installs all of it; a step that fails doesn't keep the others from being done.
@@ -54,10 +55,19 @@ pub(crate) fn webdis(context: &Context) -> Result<PathBuf> {
     store(context, "webdis")
 }
 
-/// The package, the program and the service that the package starts have one name.
+/// What alerts and the dashboard are tested with; its package brings `promtool` too.
+pub(crate) fn prometheus(context: &Context) -> Result<PathBuf> {
+    installed(context, "prometheus", "prometheus, which the alerts are tested with")
+}
+
 fn store(context: &Context, program: &str) -> Result<PathBuf> {
+    installed(context, program, &format!("{program}, a store of the tests"))
+}
+
+/// The package, the program and the service that the package starts have one name.
+fn installed(context: &Context, program: &str, why: &str) -> Result<PathBuf> {
     if on_path(program).is_none() {
-        apt::install(context, &[program], &format!("{program}, a store of the tests"))?;
+        apt::install(context, &[program], why)?;
         apt::stop_service(context, program);
     }
     on_path(program).with_context(|| format!("package {program} brought no {program}"))

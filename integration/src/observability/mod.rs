@@ -11,8 +11,11 @@ mod look;
 pub mod panels;
 pub mod query;
 pub mod rules;
+mod server;
 pub mod slo;
 pub mod table;
+
+pub use server::{Prometheus, Target, promtool};
 
 use std::path::{Path, PathBuf};
 

@@ -114,7 +114,6 @@ families! {
     PENDING_ACTIVE = "envoy_cluster_upstream_rq_pending_active", Gauge, Envoy, [CLUSTER];
     CX_ACTIVE = "envoy_cluster_upstream_cx_active", Gauge, Envoy, [CLUSTER];
     EJECTIONS_ACTIVE = "envoy_cluster_outlier_detection_ejections_active", Gauge, Envoy, [CLUSTER];
-    UPSTREAM_TLS_HANDSHAKES = "envoy_cluster_ssl_handshake", Counter, Envoy, [CLUSTER];
     UPSTREAM_TLS_ERROR = "envoy_cluster_ssl_connection_error", Counter, Envoy, [CLUSTER];
     UPSTREAM_TLS_NO_CERT = "envoy_cluster_ssl_fail_verify_no_cert", Counter, Envoy, [CLUSTER];
     UPSTREAM_TLS_UNTRUSTED = "envoy_cluster_ssl_fail_verify_error", Counter, Envoy, [CLUSTER];

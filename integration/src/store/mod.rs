@@ -25,7 +25,7 @@ mod cluster;
 mod memcached;
 mod redis;
 mod relay;
-mod server;
+pub(crate) mod server;
 mod webdis;
 
 pub use cluster::RedisCluster;

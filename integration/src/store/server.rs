@@ -1,4 +1,4 @@
-//! A store's process.
+//! A store's process, or Prometheus'.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,7 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// A program that serves one port of 127.0.0.1, in a folder of its own. Both stay what they are when it is started again.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     program: PathBuf,
     arguments: Vec<OsString>,
     port: ReservedPort,
@@ -44,7 +44,7 @@ impl Server {
     }
 
     /// The same in a folder where something has been put for it.
-    pub(super) fn start_in<A: Into<OsString>>(
+    pub(crate) fn start_in<A: Into<OsString>>(
         folder: TempDir,
         program: &str,
         port: ReservedPort,
@@ -58,7 +58,7 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port.number()
     }
 
@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-pub(super) fn folder() -> TestResult<TempDir> {
+pub(crate) fn folder() -> TestResult<TempDir> {
     tempfile::Builder::new().prefix("holdfast-store-").tempdir().context("a folder for a store")
 }
 
