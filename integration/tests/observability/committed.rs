@@ -10,6 +10,7 @@ use integration::observability::panels::rows;
 use integration::observability::query::{grouped, selectors};
 use integration::observability::table::{FAMILIES, Kind, family};
 use integration::observability::{files, promtool, repository, rules};
+use serde_json::Value;
 
 /// Every expression, with a word for whose it is.
 fn expressions() -> Vec<(String, String)> {
@@ -88,19 +89,34 @@ fn every_alert_fires_when_it_should_and_keeps_silent_when_it_nearly_should() -> 
     promtool(&folder, &["test", "rules", "holdfast.test.yaml"])?;
 
     let text = std::fs::read_to_string(folder.join("holdfast.test.yaml"))?;
-    let stories: serde_json::Value = serde_yaml_ng::from_str(&text)?;
-    let told = stories["tests"].as_array().context("tests")?.iter().filter_map(|story| story["alert_rule_test"].as_array()).flatten();
+    let stories: Value = serde_yaml_ng::from_str(&text)?;
     let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
-    for check in told {
-        let name = check["alertname"].as_str().context("alertname")?.to_owned();
-        let expected = check["exp_alerts"].as_array().cloned().unwrap_or_default();
-        let whole = |alert: &serde_json::Value| alert["exp_labels"].is_object() && alert["exp_annotations"]["runbook_url"].is_string();
-        ensure!(expected.iter().all(whole), "{name}: labels or annotations aren't told");
-        if expected.is_empty() { &mut silent } else { &mut fires }.insert(name);
+    for story in stories["tests"].as_array().context("tests")? {
+        let (woken, told) = told(story)?;
+        // Where there is nothing at all, silence proves little.
+        let ours = story["input_series"].to_string().contains("\"holdfast_") || story["input_series"].to_string().contains("\"envoy_");
+        silent.extend(told.difference(&woken).filter(|_| ours).cloned());
+        fires.extend(woken);
     }
     for alert in alerts() {
         ensure!(fires.contains(alert.name), "{} has no story in which it fires", alert.name);
         ensure!(silent.contains(alert.name), "{} has no story in which it keeps silent", alert.name);
     }
     Ok(())
+}
+
+/// The alerts that fire in a story, and those that it asks for.
+fn told(story: &Value) -> TestResult<(BTreeSet<String>, BTreeSet<String>)> {
+    let (mut fires, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    for check in story["alert_rule_test"].as_array().context("alert_rule_test")? {
+        let name = check["alertname"].as_str().context("alertname")?.to_owned();
+        let expected = check["exp_alerts"].as_array().context("exp_alerts")?;
+        let whole = |alert: &Value| alert["exp_labels"].is_object() && alert["exp_annotations"]["runbook_url"].is_string();
+        ensure!(expected.iter().all(whole), "{name}: labels or annotations aren't told");
+        if !expected.is_empty() {
+            fires.insert(name.clone());
+        }
+        asked.insert(name);
+    }
+    Ok((fires, asked))
 }
