@@ -86,7 +86,7 @@ fn name_and_port(listener: &Value) -> Option<(String, u16)> {
     Some((listener["name"].as_str()?.to_owned(), u16::try_from(port).ok()?))
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     encoded.concat()
 }

@@ -14,7 +14,7 @@
 //! }
 //! ```
 
-mod admin;
+pub(crate) mod admin;
 mod options;
 mod prometheus;
 

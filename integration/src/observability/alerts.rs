@@ -263,7 +263,11 @@ impl Alert {
             }
         }
         let mut rule: Mapping = fields([("alert", self.name.into()), ("expr", self.expr.as_str().into())]);
-        rule.extend(fields([("for", self.hold.into()), ("labels", labels.into()), ("annotations", annotations.into())]));
+        rule.extend(fields([
+            ("for", self.hold.into()),
+            ("labels", labels.into()),
+            ("annotations", annotations.into()),
+        ]));
         rule.into()
     }
 }

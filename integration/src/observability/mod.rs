@@ -7,7 +7,6 @@
 pub mod alerts;
 pub mod dashboard;
 pub mod labels;
-mod look;
 pub mod panels;
 pub mod query;
 pub mod rules;
@@ -26,5 +25,8 @@ pub fn repository() -> PathBuf {
 
 /// Each file that is made, by its path in the repository.
 pub fn files() -> [(&'static str, String); 2] {
-    [("observability/rules/holdfast.rules.yaml", rules::file()), ("observability/grafana/holdfast.json", dashboard::file())]
+    [
+        ("observability/rules/holdfast.rules.yaml", rules::file()),
+        ("observability/grafana/holdfast.json", dashboard::file()),
+    ]
 }

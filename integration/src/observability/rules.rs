@@ -52,7 +52,8 @@ pub fn recordings() -> Vec<(&'static str, Vec<Recording>)> {
 
 /// The file.
 pub fn file() -> String {
-    let recorded = recordings().into_iter().map(|(name, rules)| group(name, rules.iter().map(Recording::yaml).collect()));
+    let recorded =
+        recordings().into_iter().map(|(name, rules)| group(name, rules.iter().map(Recording::yaml).collect()));
     let told = group("holdfast-alerts", alerts().iter().map(Alert::yaml).collect());
     let groups: Vec<Value> = recorded.chain([told]).collect();
     let yaml = serde_yaml_ng::to_string(&fields([("groups", groups.into())])).unwrap_or_default();

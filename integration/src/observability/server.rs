@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::envoy::admin::percent_encoded;
 use crate::store::server::{Server, folder};
 use crate::{Call, ReservedPort, TestResult, eventually};
 
@@ -51,7 +52,10 @@ impl Prometheus {
     /// When it isn't installed, or isn't ready in time.
     pub fn start(targets: &[Target], rules: &Path) -> TestResult<Self> {
         let folder = folder()?;
-        std::fs::write(folder.path().join("prometheus.yml"), configuration(targets, &rules.canonicalize()?).to_string())?;
+        std::fs::write(
+            folder.path().join("prometheus.yml"),
+            configuration(targets, &rules.canonicalize()?).to_string(),
+        )?;
         let port = ReservedPort::new()?;
         let listen = format!("--web.listen-address=127.0.0.1:{}", port.number());
         let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn", &listen];
@@ -65,8 +69,7 @@ impl Prometheus {
     /// # Errors
     /// When Prometheus finds a fault in it.
     pub fn query(&self, expr: &str) -> TestResult<Vec<Value>> {
-        let encoded: String = expr.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let (status, body) = self.get(&format!("/api/v1/query?query={encoded}"))?;
+        let (status, body) = self.get(&format!("/api/v1/query?query={}", percent_encoded(expr)))?;
         let body: Value = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
         match (&body["data"]["result"], &body["error"]) {
             (Value::Array(series), _) => Ok(series.clone()),

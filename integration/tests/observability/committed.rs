@@ -45,15 +45,19 @@ fn every_metric_and_label_that_is_asked_for_is_in_the_table() -> TestResult {
         for selector in selectors(&expr) {
             let Some(family) = family(&selector.name) else {
                 // Recorded, or chosen by a pattern for its name, which the live test answers for.
-                let fine = recorded.contains(&selector.name) || selector.labels.first().is_some_and(|label| label == "__name__");
+                let fine = recorded.contains(&selector.name)
+                    || selector.labels.first().is_some_and(|label| label == "__name__");
                 ensure!(fine, "{whose}: {} isn't in the table", selector.name);
                 of_recorded = true;
                 continue;
             };
             known.extend(family.labels);
             known.extend((family.kind == Kind::Histogram).then_some(LE));
-            let strangers: Vec<_> =
-                selector.labels.iter().filter(|label| !family.labels.contains(&label.as_str()) && !OF_ANY.contains(&label.as_str())).collect();
+            let strangers: Vec<_> = selector
+                .labels
+                .iter()
+                .filter(|label| !family.labels.contains(&label.as_str()) && !OF_ANY.contains(&label.as_str()))
+                .collect();
             ensure!(strangers.is_empty(), "{whose}: {} has no label {strangers:?}", selector.name);
         }
         let strangers: Vec<_> = grouped(&expr).into_iter().filter(|label| !known.contains(label.as_str())).collect();
@@ -64,8 +68,12 @@ fn every_metric_and_label_that_is_asked_for_is_in_the_table() -> TestResult {
 
 #[test]
 fn nothing_is_in_the_table_that_nobody_asks_for() {
-    let asked: BTreeSet<&str> =
-        expressions().iter().flat_map(|(_, expr)| selectors(expr)).filter_map(|selector| family(&selector.name)).map(|family| family.name).collect();
+    let asked: BTreeSet<&str> = expressions()
+        .iter()
+        .flat_map(|(_, expr)| selectors(expr))
+        .filter_map(|selector| family(&selector.name))
+        .map(|family| family.name)
+        .collect();
     let idle: Vec<_> = FAMILIES.iter().map(|family| family.name).filter(|name| !asked.contains(name)).collect();
     assert!(idle.is_empty(), "{idle:?}");
 }
@@ -80,7 +88,11 @@ fn names_are_there_once() {
 
 #[test]
 fn promtool_finds_no_fault_in_the_rules() -> TestResult {
-    promtool(&repository().join("observability/rules"), &["check", "rules", "--lint=all", "--lint-fatal", "holdfast.rules.yaml"]).map(drop)
+    promtool(
+        &repository().join("observability/rules"),
+        &["check", "rules", "--lint=all", "--lint-fatal", "holdfast.rules.yaml"],
+    )
+    .map(drop)
 }
 
 #[test]
@@ -94,7 +106,8 @@ fn every_alert_fires_when_it_should_and_keeps_silent_when_it_nearly_should() -> 
     for story in stories["tests"].as_array().context("tests")? {
         let (woken, told) = told(story)?;
         // Where there is nothing at all, silence proves little.
-        let ours = story["input_series"].to_string().contains("\"holdfast_") || story["input_series"].to_string().contains("\"envoy_");
+        let ours = story["input_series"].to_string().contains("\"holdfast_")
+            || story["input_series"].to_string().contains("\"envoy_");
         silent.extend(told.difference(&woken).filter(|_| ours).cloned());
         fires.extend(woken);
     }
@@ -111,7 +124,8 @@ fn told(story: &Value) -> TestResult<(BTreeSet<String>, BTreeSet<String>)> {
     for check in story["alert_rule_test"].as_array().context("alert_rule_test")? {
         let name = check["alertname"].as_str().context("alertname")?.to_owned();
         let expected = check["exp_alerts"].as_array().context("exp_alerts")?;
-        let whole = |alert: &Value| alert["exp_labels"].is_object() && alert["exp_annotations"]["runbook_url"].is_string();
+        let whole =
+            |alert: &Value| alert["exp_labels"].is_object() && alert["exp_annotations"]["runbook_url"].is_string();
         ensure!(expected.iter().all(whole), "{name}: labels or annotations aren't told");
         if !expected.is_empty() {
             fires.insert(name.clone());

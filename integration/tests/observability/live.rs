@@ -21,8 +21,11 @@ type Asked = (String, String);
 /// All of the rules', from the file.
 fn of_rules() -> TestResult<Vec<Asked>> {
     let file: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(repository().join(RULES))?)?;
-    let rules = file["groups"].as_array().context("groups")?.iter().filter_map(|group| group["rules"].as_array()).flatten();
-    let asked = rules.map(|rule| Some((rule["record"].as_str().or(rule["alert"].as_str())?.to_owned(), rule["expr"].as_str()?.to_owned())));
+    let rules =
+        file["groups"].as_array().context("groups")?.iter().filter_map(|group| group["rules"].as_array()).flatten();
+    let asked = rules.map(|rule| {
+        Some((rule["record"].as_str().or(rule["alert"].as_str())?.to_owned(), rule["expr"].as_str()?.to_owned()))
+    });
     asked.collect::<Option<_>>().context("a rule without a name or an expression")
 }
 
@@ -33,10 +36,18 @@ fn of_dashboard() -> TestResult<Vec<Asked>> {
     for panel in file["panels"].as_array().context("panels")? {
         for target in panel["targets"].as_array().into_iter().flatten() {
             let expr = target["expr"].as_str().context("expr")?.replace("$__rate_interval", "1m");
-            let expr = ["region", "route", "instance"].iter().fold(expr, |expr, name| expr.replace(&format!("${name}\""), ".*\""));
+            let expr = ["region", "route", "instance"]
+                .iter()
+                .fold(expr, |expr, name| expr.replace(&format!("${name}\""), ".*\""));
             ensure!(!expr.contains('$'), "a variable is left: {expr}");
             asked.push((panel["title"].to_string(), expr));
         }
+    }
+    for variable in file["templating"]["list"].as_array().context("variables")? {
+        let Some(definition) = variable["definition"].as_str() else { continue };
+        let inside = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
+        let (metric, label) = inside.and_then(|inside| inside.split_once(", ")).context("definition")?;
+        asked.push((format!("variable {label}"), format!("count by ({label}) ({metric}{{{label}!=\"\"}})")));
     }
     Ok(asked)
 }

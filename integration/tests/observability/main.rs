@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the stories live in real time")]
 
 mod committed;
+mod dashboard;
 mod live;
 mod otel;
 mod runbook;

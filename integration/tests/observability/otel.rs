@@ -53,7 +53,11 @@ async fn serve(listener: TcpListener, got: Arc<Mutex<Vec<u8>>>) {
         let answer = service_fn(move |request| keep(request, Arc::clone(&got)));
         tokio::spawn(async move {
             // A connection that breaks is Envoy's to open again.
-            drop(hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tcp), answer).await);
+            drop(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(tcp), answer)
+                    .await,
+            );
         });
     }
 }
@@ -100,10 +104,15 @@ fn a_collector_gets_names_and_labels_as_attributes() -> TestResult {
     let bootstrap = config::bootstrap(&[listener], &[config::cluster("orders", &[service.port()])]);
     let envoy = Envoy::start(&merged(bootstrap, receiver.port)?)?;
     client::get(envoy.port("edge")?, "/", &[])?;
-    for wanted in ["holdfast_circuit_breaker_calls_total", "holdfast_instance", "key", "orders-eu", "outcome", "success"] {
+    for wanted in
+        ["holdfast_circuit_breaker_calls_total", "holdfast_instance", "key", "orders-eu", "outcome", "success"]
+    {
         eventually(wanted, SOON, || receiver.has(wanted))?;
     }
-    ensure!(receiver.has("wasmcustom.holdfast_circuit_breaker_calls_total"), "the collector's file takes the prefix away");
+    ensure!(
+        receiver.has("wasmcustom.holdfast_circuit_breaker_calls_total"),
+        "the collector's file takes the prefix away"
+    );
     ensure!(!receiver.has("calls_total;chain="), "a label is still part of the name");
     ensure!(!envoy.log().contains("deprecated"), "{}", envoy.log());
     Ok(())
@@ -120,7 +129,10 @@ fn the_shipped_part_is_valid_as_it_stands() -> TestResult {
 fn the_collector_renames_only_what_there_is() -> TestResult {
     let collector = text("observability/otel/collector.yaml")?;
     let parsed = from_yaml(&collector)?;
-    let groups = parsed["processors"]["transform/holdfast"]["metric_statements"].as_array().context("metric_statements")?.clone();
+    let groups = parsed["processors"]["transform/holdfast"]["metric_statements"]
+        .as_array()
+        .context("metric_statements")?
+        .clone();
     ensure!(groups.len() >= 2 && parsed["service"]["pipelines"]["metrics"]["processors"].is_array(), "{parsed}");
     let mut renamed = 0;
     for name in collector.split('"').skip(1).step_by(2).filter(|name| name.starts_with("holdfast_")) {

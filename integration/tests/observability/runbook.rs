@@ -1,6 +1,7 @@
 //! Who is woken finds a page.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use integration::TestResult;
@@ -25,12 +26,19 @@ fn every_alert_has_its_section_and_every_runbook_url_leads_to_one() -> TestResul
     let rules = std::fs::read_to_string(repository().join("observability/rules/holdfast.rules.yaml"))?;
     let rules: Value = serde_yaml_ng::from_str(&rules)?;
     let groups = rules["groups"].as_array().context("groups")?;
-    let told = groups.iter().filter_map(|group| group["rules"].as_array()).flatten().filter(|rule| rule["alert"].is_string());
+    let told =
+        groups.iter().filter_map(|group| group["rules"].as_array()).flatten().filter(|rule| rule["alert"].is_string());
     for rule in told {
-        let url = rule["annotations"]["runbook_url"].as_str().with_context(|| format!("{}: no runbook_url", rule["alert"]))?;
+        let url = rule["annotations"]["runbook_url"]
+            .as_str()
+            .with_context(|| format!("{}: no runbook_url", rule["alert"]))?;
         let (path, anchor) = url.split_once('#').with_context(|| url.to_owned())?;
         ensure!(path == RUNBOOK && anchors.contains(anchor), "{url} leads nowhere");
-        ensure!(rule["labels"]["severity"].is_string() && rule["annotations"]["description"].is_string(), "{}", rule["alert"]);
+        ensure!(
+            rule["labels"]["severity"].is_string() && rule["annotations"]["description"].is_string(),
+            "{}",
+            rule["alert"]
+        );
     }
     Ok(())
 }
@@ -39,13 +47,31 @@ fn every_alert_has_its_section_and_every_runbook_url_leads_to_one() -> TestResul
 fn a_section_says_what_it_means_what_was_done_and_what_to_do() -> TestResult {
     let page = std::fs::read_to_string(repository().join(RUNBOOK))?;
     for alert in alerts() {
-        let (_, section) = page.split_once(&format!("\n### {}\n", alert.name)).with_context(|| format!("no section {}", alert.name))?;
+        let (_, section) = page
+            .split_once(&format!("\n### {}\n", alert.name))
+            .with_context(|| format!("no section {}", alert.name))?;
         let section = section.split("\n### ").next().unwrap_or_default().split("\n## ").next().unwrap_or_default();
         for part in ["**Means.**", "**Already done.**", "**Do.**", "**Escalate.**"] {
             ensure!(section.contains(part), "{} has no {part}", alert.name);
         }
     }
     ensure!(page.contains(ESCALATION), "the way up isn't there");
+    Ok(())
+}
+
+/// What somebody types at night must do what the page says.
+#[test]
+fn the_command_of_the_page_forces_the_shipped_breaker_open() -> TestResult {
+    let page = std::fs::read_to_string(repository().join(RUNBOOK))?;
+    let line = page.lines().find(|line| line.starts_with("sed ")).context("no sed")?;
+    let mut words = line.split('\'').skip(1);
+    let script = words.next().context("no script")?;
+    let file = line.split_whitespace().find(|word| word.ends_with("-breaker.yaml")).context("no file")?;
+    let before = repository().join("envoy-configs").join(file);
+    let after = Command::new("sed").arg(script).arg(&before).output()?.stdout;
+    let (before, after) = (std::fs::read_to_string(before)?, String::from_utf8(after)?);
+    let changed: Vec<_> = before.lines().zip(after.lines()).filter(|(before, after)| before != after).collect();
+    ensure!(changed.len() == 1 && changed[0].1.contains("\"mode\": \"force_open\""), "{changed:?}");
     Ok(())
 }
 
@@ -60,7 +86,10 @@ fn links_lead_to_files_that_exist() -> TestResult {
             ensure!(file.exists(), "{page}: {link}");
             if !fragment.is_empty() {
                 let there = std::fs::read_to_string(&file)?;
-                ensure!(headings(&there).any(|heading| anchor(heading) == fragment), "{page}: {link} has no such section");
+                ensure!(
+                    headings(&there).any(|heading| anchor(heading) == fragment),
+                    "{page}: {link} has no such section"
+                );
             }
         }
     }

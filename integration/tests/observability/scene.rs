@@ -50,7 +50,11 @@ impl Scene {
     /// What Prometheus scrapes: the gateway, the stand-in, and a node without Holdfast.
     pub(crate) fn targets(&self) -> [Target; 3] {
         let target = |port, path| Target { port, path, region: "eu" };
-        [target(self.envoy.admin_port(), "/stats/prometheus"), target(self.stand_in.port(), "/metrics"), target(self.bare.port(), "/metrics")]
+        [
+            target(self.envoy.admin_port(), "/stats/prometheus"),
+            target(self.stand_in.port(), "/metrics"),
+            target(self.bare.port(), "/metrics"),
+        ]
     }
 
     /// Everything happens. What it returns waits in a queue until it is dropped.
@@ -91,7 +95,8 @@ impl Scene {
     fn keys_come_again(&self) -> TestResult {
         let edge = self.envoy.port("edge")?;
         let pay = |path, key: &str, body: &[u8]| Call::post(edge, path, body).header("idempotency-key", key).send();
-        let statuses = [pay("/well", "a", b"1")?, pay("/well", "a", b"1")?, pay("/well", "a", b"2")?, pay("/hanging", "b", b"1")?];
+        let statuses =
+            [pay("/well", "a", b"1")?, pay("/well", "a", b"1")?, pay("/well", "a", b"2")?, pay("/hanging", "b", b"1")?];
         let statuses = statuses.map(|reply| reply.status);
         ensure!(statuses == [200, 200, 422, 504], "{statuses:?}; {} requests were served", self.well.hits());
         self.store.kill();
@@ -129,7 +134,9 @@ impl Scene {
     fn a_plugin_crashes(&self) -> TestResult {
         let call = Call::get(self.envoy.port("crashing")?, "/").http2();
         ensure!(call.clone().header("x-holdfast-test", "trap").send()?.status == 503, "it crashed");
-        integration::eventually("it is started again", Duration::from_secs(10), || call.send().map(|reply| reply.status == 200))
+        integration::eventually("it is started again", Duration::from_secs(10), || {
+            call.send().map(|reply| reply.status == 200)
+        })
     }
 }
 
@@ -138,15 +145,33 @@ fn bootstrap([well, sick, hanging]: [u16; 3], store: u16) -> TestResult<Value> {
     let plain = |name: &str, port| config::without_limits(config::cluster(name, &[port]));
     let listeners = [
         edge()?,
-        config::listener("retried", &[budget("downstream", "enforce")?], &[config::with_retries(config::route("retried", "retried"), "5xx", 3)]),
+        config::listener(
+            "retried",
+            &[budget("downstream", "enforce")?],
+            &[config::with_retries(config::route("retried", "retried"), "5xx", 3)],
+        ),
         trial()?,
-        config::listener("crashing", &[Wasm::test_module("circuit_breaker_hooks")?.name("circuit-breaker-test").vm_id("crashing").filter()], &[to("/", "well")]),
-        config::listener("pools", &[], &[config::with_timeout(to("/queue", "queue"), Duration::ZERO), to("/full", "full"), to("/tls", "tls")]),
+        config::listener(
+            "crashing",
+            &[Wasm::test_module("circuit_breaker_hooks")?.name("circuit-breaker-test").vm_id("crashing").filter()],
+            &[to("/", "well")],
+        ),
+        config::listener(
+            "pools",
+            &[],
+            &[config::with_timeout(to("/queue", "queue"), Duration::ZERO), to("/full", "full"), to("/tls", "tls")],
+        ),
         tls_listener(),
     ];
-    let judged = |name: &str, port| TestResult::Ok(config::upstream_filters(plain(name, port), &[health(&json!({"chain": "upstream", "protocol": "rest"}))?]));
+    let judged = |name: &str, port| {
+        TestResult::Ok(config::upstream_filters(
+            plain(name, port),
+            &[health(&json!({"chain": "upstream", "protocol": "rest"}))?],
+        ))
+    };
     let one = |waiting: u32| json!({"circuit_breakers": {"thresholds": [{"max_connections": 1, "max_pending_requests": waiting}]}});
-    let client = json!({"name": "envoy.transport_sockets.tls", "typed_config": {"@type": format!("{TLS}.UpstreamTlsContext")}});
+    let client =
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": {"@type": format!("{TLS}.UpstreamTlsContext")}});
     let clusters = [
         patch(judged("well", well)?, json!({"outlier_detection": {}})),
         judged("sick", sick)?,
@@ -197,7 +222,12 @@ fn health(policy: &Value) -> TestResult<Value> {
 
 fn idempotency(policy: &Value) -> TestResult<Value> {
     let policy = patch(policy.clone(), json!({"headers_stop_iteration": true}));
-    Ok(Wasm::module("idempotency")?.name("idempotency").vm_id("holdfast-idempotency").stop_iteration(true).config(&policy).filter())
+    Ok(Wasm::module("idempotency")?
+        .name("idempotency")
+        .vm_id("holdfast-idempotency")
+        .stop_iteration(true)
+        .config(&policy)
+        .filter())
 }
 
 fn budget(chain: &str, mode: &str) -> TestResult<Value> {
@@ -207,9 +237,11 @@ fn budget(chain: &str, mode: &str) -> TestResult<Value> {
 }
 
 fn tls_listener() -> Value {
-    let certificate = json!([{"certificate_chain": {"inline_string": CERTIFICATE}, "private_key": {"inline_string": KEY}}]);
+    let certificate =
+        json!([{"certificate_chain": {"inline_string": CERTIFICATE}, "private_key": {"inline_string": KEY}}]);
     let context = json!({"@type": format!("{TLS}.DownstreamTlsContext"), "common_tls_context": {"tls_certificates": certificate}});
     let mut listener = config::listener("tls", &[], &[config::direct("all", "/", 200, "never")]);
-    listener["filter_chains"][0]["transport_socket"] = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+    listener["filter_chains"][0]["transport_socket"] =
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
     listener
 }

@@ -3,7 +3,9 @@
 //! Until `metrics.wasm` is built, nobody exports the families of `Source::Metrics`; this serves them, so that the questions to them can be asked. To
 //! take it out: give the gateway of `scene.rs` the module's entries, let `Scene::targets` name the gateway alone, and remove this file.
 
-use integration::observability::labels::{CAPABILITY, CAUSE, CHAIN, CONFIG, GIT, INSTANCE, OUTCOME, PLUGIN, PROTOCOL, ROUTE, VERSION};
+use integration::observability::labels::{
+    CAPABILITY, CAUSE, CHAIN, CONFIG, GIT, INSTANCE, OUTCOME, PLUGIN, PROTOCOL, ROUTE, VERSION,
+};
 use integration::observability::table::{ATTEMPTS, FAMILIES, Family, Kind, SERIES_DROPPED, Source};
 use integration::{Answer, TestResult, Upstream};
 
@@ -60,7 +62,12 @@ fn histogram(name: &str, labels: &str, count: u64) -> String {
 fn combinations(labels: &[&str]) -> Vec<String> {
     labels.iter().fold(vec![String::new()], |before, label| {
         let more = before.iter().flat_map(|start| values(label).iter().map(move |value| (start, value)));
-        more.map(|(start, value)| if start.is_empty() { format!("{label}=\"{value}\"") } else { format!("{start},{label}=\"{value}\"") }).collect()
+        more.map(
+            |(start, value)| {
+                if start.is_empty() { format!("{label}=\"{value}\"") } else { format!("{start},{label}=\"{value}\"") }
+            },
+        )
+        .collect()
     })
 }
 

@@ -35,7 +35,9 @@ impl Look {
     /// `fieldConfig.defaults`.
     pub fn defaults(self, unit: &str) -> Value {
         match self {
-            Self::Lines => json!({"unit": unit, "min": 0, "custom": {"fillOpacity": 5, "showPoints": "never", "lineWidth": 1}}),
+            Self::Lines => {
+                json!({"unit": unit, "min": 0, "custom": {"fillOpacity": 5, "showPoints": "never", "lineWidth": 1}})
+            }
             Self::Stacked => json!({
                 "unit": unit, "min": 0,
                 "custom": {"fillOpacity": 40, "showPoints": "never", "lineWidth": 1, "stacking": {"mode": "normal", "group": "A"}},
@@ -52,7 +54,9 @@ impl Look {
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
                 "tooltip": {"mode": "multi", "sort": "desc"},
             }),
-            Self::Phases => json!({"mergeValues": true, "showValue": "auto", "rowHeight": 0.9, "legend": {"showLegend": true, "displayMode": "list", "placement": "bottom"}}),
+            Self::Phases => {
+                json!({"mergeValues": true, "showValue": "auto", "rowHeight": 0.9, "legend": {"showLegend": true, "displayMode": "list", "placement": "bottom"}})
+            }
             Self::Table => json!({"showHeader": true}),
         }
     }
