@@ -128,7 +128,8 @@ fn idempotency() -> Vec<Alert> {
             "The {{ $labels.store }} of idempotency may forget what ran",
             "The {{ $labels.store }} of instance {{ $labels.holdfast_instance }} ({{ $labels.region }}) may evict records: a request whose record is gone runs a second time. Without accept_eviction it is refused instead.",
         ),
-        Alert::warning("HoldfastIdempotencyStoreFailing", format!("sum by ({REGION}, {INSTANCE}, {CAUSE}) (rate({STORE_FAILURES}[5m])) > 0.1"), "2m").says(
+        // A store that is down is left alone for up to 5 s at a time: few calls fail, and all of them.
+        Alert::warning("HoldfastIdempotencyStoreFailing", format!("sum by ({REGION}, {INSTANCE}, {CAUSE}) (rate({STORE_FAILURES}[5m])) > 0.05"), "2m").says(
             "The store of idempotency fails",
             "{{ $value | humanize }} calls a second of instance {{ $labels.holdfast_instance }} ({{ $labels.region }}) to its store fail, cause {{ $labels.cause }}.",
         ),

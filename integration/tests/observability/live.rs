@@ -13,7 +13,7 @@ use crate::scene::Scene;
 const RULES: &str = "observability/rules/holdfast.rules.yaml";
 const DASHBOARD: &str = "observability/grafana/holdfast.json";
 /// For a rate over five minutes that has to be reached within seconds.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(240);
 
 /// Whose a question is, and the question.
 type Asked = (String, String);

@@ -73,6 +73,7 @@ impl Scene {
         Storm::new(full).concurrency(32).total(2_000).run(Duration::from_secs(30))?;
         self.requests_fail()?;
         self.dry_runs_disagree()?;
+        self.keys_meet_no_store()?;
         ensure!(self.sick.hits() > 0 && self.hanging.hits() > 0, "somebody was never asked");
         Ok(())
     }
@@ -100,10 +101,14 @@ impl Scene {
         let statuses = statuses.map(|reply| reply.status);
         ensure!(statuses == [200, 200, 422, 504], "{statuses:?}; {} requests were served", self.well.hits());
         self.store.kill();
-        for nth in 0..60 {
-            pay("/well", &format!("gone-{nth}"), b"1")?;
-        }
-        Ok(())
+        self.keys_meet_no_store()
+    }
+
+    fn keys_meet_no_store(&self) -> TestResult {
+        let edge = self.envoy.port("edge")?;
+        let pay = Call::post(edge, "/well", b"1");
+        let keyed = Storm::new(pay).each(|nth, call| call.header("idempotency-key", format!("gone-{nth}")));
+        keyed.concurrency(8).total(40).run(Duration::from_secs(30)).map(drop)
     }
 
     fn dry_runs_disagree(&self) -> TestResult {
