@@ -46,9 +46,14 @@ pub struct Alert {
     pub description: &'static str,
 }
 
-/// All of them, the most urgent matter first.
+/// All of them.
 pub fn alerts() -> Vec<Alert> {
-    [capacity(), retries(), idempotency(), objective(), skew(), own()].into_iter().flatten().collect()
+    general().into_iter().chain(objective()).collect()
+}
+
+/// All but those of the objective, the most urgent matter first.
+pub(super) fn general() -> Vec<Alert> {
+    [capacity(), retries(), idempotency(), skew(), own()].into_iter().flatten().collect()
 }
 
 fn capacity() -> Vec<Alert> {
@@ -140,7 +145,8 @@ fn idempotency() -> Vec<Alert> {
     ]
 }
 
-fn objective() -> Vec<Alert> {
+/// Those of the objective.
+pub(super) fn objective() -> Vec<Alert> {
     let fast = format!("{} or {}", burns("14.4", "1h", "5m"), burns("6", "6h", "30m"));
     let slow = format!("{} or {}", burns("3", "1d", "2h"), burns("1", "3d", "6h"));
     vec![

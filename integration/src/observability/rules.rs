@@ -2,7 +2,7 @@
 
 use serde_yaml_ng::{Mapping, Value};
 
-use super::alerts::{Alert, alerts};
+use super::alerts::{self, Alert};
 use super::labels::{CAUSE, CLUSTER, INSTANCE, JOB, KEY, LISTENER, NODE, REGION, ROUTE};
 use super::slo;
 use super::table::{
@@ -45,17 +45,15 @@ pub struct Recording {
     pub plugin: Option<&'static str>,
 }
 
-/// All that is recorded, group by group.
-pub fn recordings() -> Vec<(&'static str, Vec<Recording>)> {
-    vec![("holdfast-rates", rates()), ("holdfast-slo", slo::recordings())]
+/// All that is recorded.
+pub fn recordings() -> Vec<Recording> {
+    rates().into_iter().chain(slo::recordings()).collect()
 }
 
-/// The file.
+/// The file. What is recorded stands in one group with the alerts that ask for it: groups run side by side, the rules of one in their order.
 pub fn file() -> String {
-    let recorded =
-        recordings().into_iter().map(|(name, rules)| group(name, rules.iter().map(Recording::yaml).collect()));
-    let told = group("holdfast-alerts", alerts().iter().map(Alert::yaml).collect());
-    let groups: Vec<Value> = recorded.chain([told]).collect();
+    let groups = [("holdfast", rates(), alerts::general()), ("holdfast-slo", slo::recordings(), alerts::objective())];
+    let groups: Vec<Value> = groups.iter().map(|(name, recorded, told)| group(name, recorded, told)).collect();
     let yaml = serde_yaml_ng::to_string(&fields([("groups", groups.into())])).unwrap_or_default();
     format!("{HEAD}{yaml}")
 }
@@ -70,7 +68,8 @@ pub(super) fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Mapping {
     pairs.into_iter().map(|(name, value)| (Value::from(name), value)).collect()
 }
 
-fn group(name: &str, rules: Vec<Value>) -> Value {
+fn group(name: &str, recorded: &[Recording], told: &[Alert]) -> Value {
+    let rules: Vec<Value> = recorded.iter().map(Recording::yaml).chain(told.iter().map(Alert::yaml)).collect();
     fields([("name", name.into()), ("rules", rules.into())]).into()
 }
 

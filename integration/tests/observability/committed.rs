@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// Every expression, with a word for whose it is.
 fn expressions() -> Vec<(String, String)> {
-    let recorded = rules::recordings().into_iter().flat_map(|(_, rules)| rules).map(|rule| (rule.name, rule.expr));
+    let recorded = rules::recordings().into_iter().map(|rule| (rule.name, rule.expr));
     let told = alerts().into_iter().map(|alert| (alert.name.to_owned(), alert.expr));
     let shown = rows().into_iter().flat_map(|row| row.panels).flat_map(|panel| {
         panel.queries.into_iter().map(|query| (panel.title.to_owned(), query.expr)).collect::<Vec<_>>()
@@ -37,8 +37,7 @@ fn committed_files_are_what_the_table_gives() -> TestResult {
 
 #[test]
 fn every_metric_and_label_that_is_asked_for_is_in_the_table() -> TestResult {
-    let recorded: BTreeSet<String> =
-        rules::recordings().into_iter().flat_map(|(_, rules)| rules).map(|rule| rule.name).collect();
+    let recorded: BTreeSet<String> = rules::recordings().into_iter().map(|rule| rule.name).collect();
     for (whose, expr) in expressions() {
         let mut known: BTreeSet<&str> = OF_ANY.into();
         let mut of_recorded = false;
