@@ -64,6 +64,11 @@ impl Prometheus {
         Ok(server)
     }
 
+    /// Where it serves its page and its API.
+    pub fn port(&self) -> u16 {
+        self.0.port()
+    }
+
     /// The series that an expression has now.
     ///
     /// # Errors
@@ -78,7 +83,7 @@ impl Prometheus {
     }
 
     fn get(&self, path: &str) -> TestResult<(u16, String)> {
-        let response = Call::get(self.0.port(), path).send()?;
+        let response = Call::get(self.port(), path).send()?;
         Ok((response.status, response.text()))
     }
 }

@@ -8,7 +8,7 @@ use integration::observability::alerts::alerts;
 use integration::observability::labels::{LE, OF_ANY};
 use integration::observability::panels::rows;
 use integration::observability::query::{grouped, selectors};
-use integration::observability::table::{FAMILIES, Kind, family};
+use integration::observability::table::{FAMILIES, Kind, Source, family};
 use integration::observability::{files, promtool, repository, rules};
 use serde_json::Value;
 
@@ -61,6 +61,17 @@ fn every_metric_and_label_that_is_asked_for_is_in_the_table() -> TestResult {
         }
         let strangers: Vec<_> = grouped(&expr).into_iter().filter(|label| !known.contains(label.as_str())).collect();
         ensure!(of_recorded || strangers.is_empty(), "{whose}: nothing has a label {strangers:?}: {expr}");
+    }
+    Ok(())
+}
+
+/// Without its tag a label stays part of the name, and whatever asks for it gets nothing. (What plugins/metrics exports comes with its own tags.)
+#[test]
+fn the_shipped_tags_know_every_label_of_the_plugins() -> TestResult {
+    let tags = std::fs::read_to_string(repository().join("envoy-configs/stats-tags.yaml"))?;
+    let plugins = FAMILIES.iter().filter(|family| family.source == Source::Plugin);
+    for label in plugins.flat_map(|family| family.labels) {
+        ensure!(tags.contains(&format!("tag_name: {label},")), "stats-tags.yaml makes no label of {label}");
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Each question of the committed files, asked of a real Prometheus that watches a real Envoy.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use integration::observability::alerts::alerts;
 use integration::observability::{Prometheus, repository};
 use integration::{TestResult, eventually};
 use serde_json::Value;
@@ -74,6 +76,10 @@ fn every_question_of_rules_and_dashboard_has_an_answer() -> TestResult {
             }
         }
         ensure!(unanswered.is_empty(), "{} of {}:\n{}", unanswered.len(), asked.len(), unanswered.join("\n"));
+        let told = prometheus.query("count by (alertname) (ALERTS)")?;
+        let told: BTreeSet<_> = told.iter().filter_map(|series| series["metric"]["alertname"].as_str()).collect();
+        let silent: Vec<_> = alerts().iter().map(|alert| alert.name).filter(|name| !told.contains(name)).collect();
+        ensure!(silent.is_empty(), "Prometheus tells nothing of {silent:?}");
         Ok::<_, anyhow::Error>(true)
     })?;
     drop(queue);

@@ -187,7 +187,7 @@ fn bootstrap([well, sick, hanging]: [u16; 3], store: u16) -> TestResult<Value> {
         patch(config::cluster("full", &[well]), one(1)),
         patch(config::cluster("tls", &[well]), json!({"transport_socket": client})),
     ];
-    // TEMPORARY: the shipped stats-tags.yaml, once it is made from the same table; today it lacks `store`, and what plugins/metrics brings.
+    // TEMPORARY: the shipped stats-tags.yaml, once it is made from the same table; today it lacks what plugins/metrics brings.
     let tags = SUFFIX.map(|(label, word)| (label, format!("holdfast_.*?(;{word}=([^;]+))")));
     let mut tags: Vec<(&str, &str)> = tags.iter().map(|(label, regex)| (*label, regex.as_str())).collect();
     // Envoy 1.36 puts the cluster's name before the metrics of an upstream chain.
