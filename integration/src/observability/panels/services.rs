@@ -16,7 +16,10 @@ use crate::observability::table::{
 };
 
 pub(super) fn idempotency() -> Vec<Panel> {
-    let total = |name: &str| format!("sum by ({STORE}) ({})", on_node(name));
+    [keys(), store()].into_iter().flatten().collect()
+}
+
+fn keys() -> Vec<Panel> {
     vec![
         Panel::new(
             Stacked,
@@ -40,6 +43,12 @@ pub(super) fn idempotency() -> Vec<Panel> {
             ],
         ),
         Panel::new(Stacked, "reqps", "Answers kept", "", vec![per_second(&[KEY, CAUSE], &on_key(STORED))]),
+    ]
+}
+
+fn store() -> Vec<Panel> {
+    let total = |name: &str| format!("sum by ({STORE}) ({})", on_node(name));
+    vec![
         Panel::new(
             Lines,
             "reqps",
