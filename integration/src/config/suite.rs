@@ -125,7 +125,10 @@ mod tests {
             r#"{"chain":"upstream","retry_budget":{"ttl":"1s"}}"#
         );
         assert_eq!(wrapped("retry_budget", r#"{"ttl": 1, "ttl": 2}"#), r#"{"retry_budget": {"ttl": 1, "ttl": 2}}"#);
-        assert_eq!((wrapped("retry_budget", "{"), wrapped("retry_budget", " ")), ("{".into(), r#"{"retry_budget": {}}"#.into()));
+        assert_eq!(
+            (wrapped("retry_budget", "{"), wrapped("retry_budget", " ")),
+            ("{".into(), r#"{"retry_budget": {}}"#.into())
+        );
     }
 
     #[test]
