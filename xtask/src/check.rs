@@ -33,14 +33,17 @@ const SLOW: [Step; 7] = [
     Step { name: "cargo deny", run: deny },
     Step { name: "advisories", run: advisories },
     Step { name: "fuzz", run: |context| fuzz::run(context).map(Outcome::Passed) },
-    Step { name: "newest Envoy", run: |context| real_envoy(context, envoy::NEWEST, Form::Modules) },
-    Step { name: "oldest Envoy, suite", run: |context| real_envoy(context, envoy::OLDEST, Form::Suite) },
+    Step { name: "newest Envoy", run: |context| real_envoy(context, envoy::NEWEST, Form::Modules, false) },
+    Step { name: "oldest Envoy, suite", run: |context| real_envoy(context, envoy::OLDEST, Form::Suite, false) },
 ];
+
+/// Says to the stories that nothing is to be left to a sample.
+const ALL_OF_IT: &str = "HOLDFAST_THOROUGH";
 
 /// The other two of four: a fault in a form, or on a version, alone is rare, and each takes its time.
 const THOROUGH: [Step; 2] = [
-    Step { name: "newest Envoy, suite", run: |context| real_envoy(context, envoy::NEWEST, Form::Suite) },
-    Step { name: "oldest Envoy", run: |context| real_envoy(context, envoy::OLDEST, Form::Modules) },
+    Step { name: "newest Envoy, suite", run: |context| real_envoy(context, envoy::NEWEST, Form::Suite, true) },
+    Step { name: "oldest Envoy", run: |context| real_envoy(context, envoy::OLDEST, Form::Modules, true) },
 ];
 
 /// What the stories about real proxies load.
@@ -140,7 +143,7 @@ fn advisories(context: &Context) -> Result<Outcome> {
 }
 
 /// One Envoy that the environment names stands for every version.
-fn real_envoy(context: &Context, version: Version, form: Form) -> Result<Outcome> {
+fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -> Result<Outcome> {
     build::ensure_built(context)?;
     setup::redis(context)?;
     setup::memcached(context)?;
@@ -150,6 +153,7 @@ fn real_envoy(context: &Context, version: Version, form: Form) -> Result<Outcome
     let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}{name}", envoy.version));
     let command = command.env("HOLDFAST_FORM", word).args(["test", "--package", "integration", "--no-fail-fast", "--"]);
+    let command = if thorough { command.env(ALL_OF_IT, "1") } else { command };
     let outcome = passed_tests(envoy.pass_to(command.arg(test_threads()), context))?;
     Ok(with_envoy(outcome, &envoy))
 }

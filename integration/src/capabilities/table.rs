@@ -34,7 +34,7 @@ pub const UNUSED_BY_ALL: [&str; 12] = [
 ];
 
 /// The shipped modules. A module that takes the place of others in the files takes the place of their rows.
-pub const MODULES: [Module; 4] = [
+pub const MODULES: [Module; 5] = [
     Module {
         file: "circuit_breaker.wasm",
         package: "circuit-breaker",
@@ -60,4 +60,5 @@ pub const MODULES: [Module; 4] = [
         package: "protocol-health",
         unused: &["proxy_done", "proxy_get_header_map_pairs", "proxy_on_log"],
     },
+    Module { file: "holdfast_suite.wasm", package: "suite", unused: &[] },
 ];

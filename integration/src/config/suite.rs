@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+/// The suite's module, without `.wasm`.
+pub const MODULE: &str = "holdfast_suite";
 /// The plugins in the order of a listener's chain, as module files are named.
 const DOWNSTREAM: [&str; 4] = ["protocol_health", "idempotency", "circuit_breaker", "retry_budget"];
 /// The same for a cluster's.
@@ -14,7 +16,7 @@ const UPSTREAM: [&str; 3] = ["circuit_breaker", "retry_budget", "protocol_health
 /// The module, and the one that does what a header says.
 const MODULES: [(&str, &str); 2] = [("", "holdfast_suite.wasm"), ("_hooks", "holdfast_suite_hooks.wasm")];
 const CONFIGURATION: &str = "/typed_config/config/configuration/value";
-const MODULE: &str = "/typed_config/config/vm_config/code/local/filename";
+const CODE: &str = "/typed_config/config/vm_config/code/local/filename";
 
 /// Whether stories are told with the suite.
 pub fn is_meant() -> bool {
@@ -91,7 +93,7 @@ fn one_of(first: &Value, second: &Value) -> Option<Value> {
 
 /// What the entry configures, if it is the suite's.
 fn parts(filter: &Value) -> Option<Map<String, Value>> {
-    let module = filter.pointer(MODULE)?.as_str()?;
+    let module = filter.pointer(CODE)?.as_str()?;
     if !MODULES.iter().any(|(_, suite)| module.ends_with(suite)) {
         return None;
     }

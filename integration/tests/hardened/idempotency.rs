@@ -94,7 +94,7 @@ impl Scene for Idempotency {
         self.protects_whose_request_has_trailers(alone, patience)?;
         self.protects_grpc(alone)?;
         keeps_what_ends_with_trailers(alone)?;
-        self.frees_what_was_never_sent(alone)?;
+        frees_what_was_never_sent(alone)?;
         many_share_a_call(shared)?;
         self.loses_no_errand_to_a_push(shared, patience)
     }
@@ -133,15 +133,6 @@ impl Idempotency {
         let (first, again) = (call()?, call()?);
         ensure!((first.status, again.status) == (Some(0), Some(6)), "{first:?} {again:?}");
         ensure!(self.orders.hits() == 1, "it ran twice");
-        Ok(())
-    }
-
-    /// Nobody is there to send it to.
-    fn frees_what_was_never_sent(&self, port: u16) -> TestResult {
-        for _ in 0..2 {
-            let nobody = pay(port, "nobody").path("/nobody").send()?;
-            ensure!(nobody.status == 503 && nobody.rejected_by().is_none(), "{nobody:?}");
-        }
         Ok(())
     }
 
@@ -219,4 +210,13 @@ fn with_its_list_idempotency_does_all_that_it_does() -> TestResult {
 #[test]
 fn each_entry_of_idempotencys_list_is_needed() -> TestResult {
     crate::nothing_is_too_much::<Idempotency>()
+}
+
+/// Nobody is there to send it to.
+fn frees_what_was_never_sent(port: u16) -> TestResult {
+    for _ in 0..2 {
+        let nobody = pay(port, "nobody").path("/nobody").send()?;
+        ensure!(nobody.status == 503 && nobody.rejected_by().is_none(), "{nobody:?}");
+    }
+    Ok(())
 }

@@ -31,15 +31,20 @@ pub(crate) struct Stand<'a> {
 impl<'a> Bed<'a> {
     /// Every listener answers by itself, except for `/fail`.
     pub(crate) fn direct(subjects: &'a [Subject], service: u16) -> Result<Self> {
-        Self::start(subjects, |_| direct("all", "/", 200, "ok\n"), service)
+        Self::start(subjects, |_| direct("all", "/", 200, "ok\n"), service, 1)
+    }
+
+    /// The same for one configuration, with two workers: for its memory.
+    pub(crate) fn alone(subject: &'a Subject, service: u16) -> Result<Self> {
+        Self::start(std::slice::from_ref(subject), |_| direct("all", "/", 200, "ok\n"), service, 2)
     }
 
     /// Every listener asks the service.
     pub(crate) fn proxied(subjects: &'a [Subject], service: u16) -> Result<Self> {
-        Self::start(subjects, |n| route("all", &cluster_of(subjects, n)), service)
+        Self::start(subjects, |n| route("all", &cluster_of(subjects, n)), service, 1)
     }
 
-    fn start(subjects: &'a [Subject], all: impl Fn(usize) -> Value, service: u16) -> Result<Self> {
+    fn start(subjects: &'a [Subject], all: impl Fn(usize) -> Value, service: u16, workers: u32) -> Result<Self> {
         let listener_of = |(n, subject): (usize, &Subject)| {
             let all = if subject.route_is_named { all(n) } else { unnamed(all(n)) };
             listener(&id(n), &subject.filters, &[route_at("fail", "/fail", "service"), all])
@@ -49,7 +54,7 @@ impl<'a> Bed<'a> {
         let own =
             own.map(|(n, subject)| upstream_filters(cluster(&cluster_of(subjects, n), &[service]), &subject.upstream));
         let clusters: Vec<Value> = own.chain([cluster("service", &[service])]).collect();
-        let envoy = envoy(&bootstrap(&listeners, &clusters))?;
+        let envoy = envoy(&bootstrap(&listeners, &clusters), workers)?;
         let ports = envoy.ports()?;
         let stand_of = |(n, subject): (usize, &'a Subject)| {
             let port = ports.iter().find(|(name, _)| *name == id(n)).map(|(_, port)| *port);
@@ -79,13 +84,13 @@ fn cluster_of(subjects: &[Subject], n: usize) -> String {
 /// A second Envoy that answers for the service, and its port.
 pub(crate) fn service() -> Result<(Envoy, u16)> {
     let routes = [direct("fail", "/fail", 500, "no\n"), direct("all", "/", 200, "ok\n")];
-    let envoy = envoy(&bootstrap(&[listener("service", &[], &routes)], &[]))?;
+    let envoy = envoy(&bootstrap(&[listener("service", &[], &routes)], &[]), 1)?;
     let port = envoy.port("service")?;
     Ok((envoy, port))
 }
 
-fn envoy(config: &Value) -> Result<Envoy> {
-    let options = Envoy::options().concurrency(1).log_level("error").deadline(Duration::from_secs(60));
+fn envoy(config: &Value, workers: u32) -> Result<Envoy> {
+    let options = Envoy::options().concurrency(workers).log_level("error").deadline(Duration::from_secs(60));
     options.start(config).context("starting Envoy")
 }
 

@@ -1,6 +1,6 @@
 //! What can't be told apart in one process: memory, and what timers cost while nothing happens.
 //!
-//! Each configuration gets a process of its own for that; all of them idle at the same time.
+//! Each configuration gets a process of its own for that, with two workers; all of them idle at the same time.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) fn all(subjects: &[Subject], loader: &Loader, args: &Args, service: u
     let mut beds = Vec::new();
     for subject in subjects {
         progress(&format!("alone: {}", subject.name));
-        let bed = Bed::direct(std::slice::from_ref(subject), service)?;
+        let bed = Bed::alone(subject, service)?;
         bed.stands.iter().try_for_each(|stand| loader.send(stand, REQUESTS))?;
         beds.push(bed);
     }

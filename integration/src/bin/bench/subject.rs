@@ -41,6 +41,16 @@ pub(crate) enum Role {
     HealthUpstream,
     /// Idempotency keys, for a request that isn't theirs.
     NotOurs,
+    /// What is counted of each request.
+    Metrics,
+    /// All plugins in one module, in the listener's chain.
+    Suite,
+    /// The same as modules of their own.
+    Separate,
+    /// All of a cluster's plugins in one module.
+    SuiteUpstream,
+    /// The same as modules of their own.
+    SeparateUpstream,
     /// Shown only.
     Other,
 }
@@ -84,6 +94,9 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
         Subject::stock(Role::Lua, "Lua breaker", &[lua()]).visited(2),
         budget_downstream()?.visited(3),
         health_edge()?,
+        metrics()?.visited(2),
+        suite()?.visited(3),
+        separate()?.visited(2),
         Subject::stock(Role::Other, "native admission_control", &[admission_control()]),
     ];
     subjects.retain(|subject| subject.is_wanted(args));
@@ -103,6 +116,8 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
         [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?, health_rest()?]
             .map(|subject| subject.visited(2)),
     );
+    let suites = [metrics()?, suite()?, separate()?, suite_upstream()?, separate_upstream()?, suite_both()?];
+    subjects.extend(suites.map(|subject| subject.visited(2)));
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
 }
@@ -187,6 +202,75 @@ fn health(role: Role, name: &str, protocol: &str) -> Result<Subject> {
     let module =
         Wasm::module("protocol_health")?.vm_id(&format!("health-{protocol}")).stop_iteration(true).config(&config);
     Ok(Subject { upstream: vec![module.filter()], ..Subject::stock(role, name, &[]) })
+}
+
+fn metrics() -> Result<Subject> {
+    let module = Wasm::module("metrics")?.vm_id("metrics");
+    Ok(Subject::wasm(Role::Metrics, "metrics", &module, modules()?.join("metrics.wasm")))
+}
+
+/// What the plugins of a listener are configured with, by their modules' names.
+fn downstream() -> [(&'static str, Value); 5] {
+    [
+        ("protocol_health", json!({})),
+        ("metrics", json!({})),
+        ("idempotency", json!({"store": {"kind": "memory"}, "headers_stop_iteration": true})),
+        ("circuit_breaker", json!({})),
+        ("retry_budget", json!({})),
+    ]
+}
+
+/// The same of a cluster, all with their defaults.
+fn upstream() -> [(&'static str, Value); 4] {
+    let stop = json!({"headers_stop_iteration": true});
+    [("metrics", json!({})), ("circuit_breaker", json!({})), ("retry_budget", json!({})), ("protocol_health", stop)]
+}
+
+/// One entry that runs all of these.
+fn suite_of(vm_id: &str, chain: &str, parts: &[(&str, Value)]) -> Result<Wasm> {
+    let mut config = json!({"chain": chain, "headers_stop_iteration": true});
+    for (name, part) in parts {
+        config[*name] = part.clone();
+    }
+    Ok(Wasm::module("holdfast_suite")?.vm_id(vm_id).stop_iteration(true).config(&config))
+}
+
+/// An entry for each.
+fn modules_of(vm_id: &str, chain: &str, parts: &[(&str, Value)]) -> Result<Vec<Value>> {
+    let entry = |(name, part): &(&str, Value)| {
+        let mut config = part.clone();
+        config["chain"] = json!(chain);
+        let module = Wasm::module(name)?.vm_id(&format!("{vm_id}-{name}"));
+        Ok(module.stop_iteration(true).config(&config).filter())
+    };
+    parts.iter().map(entry).collect()
+}
+
+fn suite() -> Result<Subject> {
+    let (module, file) = (suite_of("suite", "downstream", &downstream())?, modules()?.join("holdfast_suite.wasm"));
+    Ok(Subject::wasm(Role::Suite, "suite, all five", &module, file))
+}
+
+fn separate() -> Result<Subject> {
+    Ok(Subject::stock(Role::Separate, "five modules", &modules_of("five", "downstream", &downstream())?))
+}
+
+fn suite_upstream() -> Result<Subject> {
+    let module = suite_of("suite-up", "upstream", &upstream())?;
+    let subject = Subject::stock(Role::SuiteUpstream, "suite, upstream, all four", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
+}
+
+fn separate_upstream() -> Result<Subject> {
+    let subject = Subject::stock(Role::SeparateUpstream, "four modules, upstream", &[]);
+    Ok(Subject { upstream: modules_of("four", "upstream", &upstream())?, ..subject })
+}
+
+/// Both entries in one VM, as they are shipped.
+fn suite_both() -> Result<Subject> {
+    let down = suite_of("suite-both", "downstream", &downstream())?;
+    let subject = Subject::stock(Role::Other, "suite, both chains", &[down.filter()]);
+    Ok(Subject { upstream: vec![suite_of("suite-both", "upstream", &upstream())?.filter()], ..subject })
 }
 
 fn lua() -> Value {

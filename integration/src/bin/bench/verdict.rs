@@ -12,6 +12,18 @@ const HEALTH_TO_NOOP: f64 = 2.0;
 const TO_HOST_CALLS: f64 = 1.25;
 /// The addition with 1,000 keys, in that with one.
 const GROWTH: f64 = 1.2;
+/// What counting each request adds, in the no-op module's.
+const METRICS_TO_NOOP: f64 = 2.0;
+/// What all plugins together add to a request, in the no-op module's.
+const SUITE_TO_NOOP: f64 = 3.5;
+/// The same of an attempt.
+const SUITE_UPSTREAM_TO_NOOP: f64 = 2.0;
+/// What as many modules add, in the suite's.
+const SAVED: f64 = 2.0;
+/// In MB.
+const SUITE_MEMORY: f64 = 12.0;
+/// In bytes.
+const SUITE_SIZE: f64 = 600.0 * 1024.0;
 /// The module's size in bytes.
 const SIZE: f64 = 250.0 * 1024.0;
 
@@ -44,17 +56,51 @@ pub(crate) enum Answer {
 pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
     let breaker = [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)];
     let others = [budget_downstream(table), proxied.and_then(budget_upstream), proxied.and_then(health_upstream)];
-    breaker.into_iter().chain(others).flatten().collect()
+    let metrics = noops(table, Role::Metrics, "metrics", METRICS_TO_NOOP);
+    let suite = [
+        metrics,
+        noops(table, Role::Suite, "suite, all five", SUITE_TO_NOOP),
+        proxied.and_then(|proxied| upstream(proxied, Role::SuiteUpstream, "suite, all four", SUITE_UPSTREAM_TO_NOOP)),
+        saved(table, Role::Separate, Role::Suite, "five modules, times the suite's addition"),
+        proxied.and_then(|proxied| {
+            saved(
+                proxied,
+                Role::SeparateUpstream,
+                Role::SuiteUpstream,
+                "four modules upstream, times the suite's addition",
+            )
+        }),
+        memory(table),
+        size_of(table, Role::Suite, "suite's module", SUITE_SIZE),
+    ];
+    breaker.into_iter().chain(others).chain(suite).flatten().collect()
 }
 
 fn budget_downstream(table: &Table) -> Option<Verdict> {
-    let measured = table.row(Role::BudgetDownstream)?.to_noop?;
-    Some(Verdict {
-        promise: "retry budget downstream, times the no-op's addition".into(),
-        unit: "x",
-        bound: Bound::AtMost(TO_NOOP),
-        measured,
-    })
+    noops(table, Role::BudgetDownstream, "retry budget downstream", TO_NOOP)
+}
+
+fn noops(table: &Table, role: Role, name: &str, most: f64) -> Option<Verdict> {
+    let measured = table.row(role)?.to_noop?;
+    let promise = format!("{name}, times the no-op's addition");
+    Some(Verdict { promise, unit: "x", bound: Bound::AtMost(most), measured })
+}
+
+/// How many times as much the one costs.
+fn saved(table: &Table, much: Role, little: Role, promise: &str) -> Option<Verdict> {
+    let measured = ratio(&table.row(much)?.added, &table.row(little)?.added);
+    Some(Verdict { promise: promise.into(), unit: "x", bound: Bound::AtLeast(SAVED), measured })
+}
+
+/// Resident memory beyond that of an Envoy with a module that does nothing.
+fn memory(table: &Table) -> Option<Verdict> {
+    // Far below 2^52, so the conversion is exact.
+    #[allow(clippy::cast_precision_loss)]
+    let megabytes = |role| Some(table.row(role)?.solo?.rss as f64 / 1e6);
+    let more = megabytes(Role::Suite)? - megabytes(Role::Noop)?;
+    let measured = Estimate { value: more, low: more, high: more };
+    let promise = "memory with the suite minus with the no-op, 2 workers".into();
+    Some(Verdict { promise, unit: "MB", bound: Bound::AtMost(SUITE_MEMORY), measured })
 }
 
 /// Compared with a no-op module in the same chain.
@@ -124,11 +170,15 @@ fn tick_cost(table: &Table, row: &Row) -> f64 {
 }
 
 fn size(table: &Table) -> Option<Verdict> {
+    size_of(table, Role::Breaker, "module", SIZE)
+}
+
+fn size_of(table: &Table, role: Role, promise: &str, most: f64) -> Option<Verdict> {
     // Far below 2^52, so the conversion is exact.
     #[allow(clippy::cast_precision_loss)]
-    let bytes = table.row(Role::Breaker)?.module_size? as f64;
+    let bytes = table.row(role)?.module_size? as f64;
     let measured = Estimate { value: bytes, low: bytes, high: bytes };
-    Some(Verdict { promise: "module".into(), unit: "bytes", bound: Bound::AtMost(SIZE), measured })
+    Some(Verdict { promise: promise.into(), unit: "bytes", bound: Bound::AtMost(most), measured })
 }
 
 // === impl Verdict ===
