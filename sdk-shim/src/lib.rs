@@ -10,7 +10,7 @@
 //! | the port, and what it costs | [`host`], [`flavor`] |
 //! | a plugin's shape and `register!` | [`entry`] |
 //! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
-//! | counting and sliding windows | [`meter`], [`window`] |
+//! | counting and sliding windows | [`meter`], [`labels`], [`window`] |
 //! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`], [`notice`] |
 //! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`ending`], [`answers`], [`headers`], [`path`] |
 //! | calls to other services | [`dispatch`] |
@@ -35,6 +35,7 @@ pub mod journal;
 pub mod json;
 pub mod key;
 pub mod keys;
+pub mod labels;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod meter;

@@ -6,6 +6,7 @@
 //! and Kong's `label_patterns` make Prometheus labels of the suffix.
 
 use crate::host::{Host, MetricId, MetricKind};
+use crate::labels::Label;
 use crate::window::Totals;
 use core::cell::Cell;
 
@@ -41,11 +42,11 @@ impl Meter {
     }
 
     /// The full name of a metric.
-    pub fn name(&self, what: &str, labels: &[(&str, &str)]) -> String {
+    pub fn name(&self, what: &str, labels: &[(Label, &str)]) -> String {
         let mut name = format!("holdfast_{}_{what}{}", self.plugin, self.scope);
         for (label, value) in labels {
             name.push(';');
-            name.push_str(label);
+            name.push_str(label.as_str());
             name.push('=');
             name.push_str(value);
         }
@@ -53,16 +54,16 @@ impl Meter {
     }
 
     /// A counter. Label values must be clean ([`crate::key::clean`]).
-    pub fn counter<H: Host>(&self, host: &H, what: &str, labels: &[(&str, &str)]) -> Counter {
+    pub fn counter<H: Host>(&self, host: &H, what: &str, labels: &[(Label, &str)]) -> Counter {
         self.define(host, MetricKind::Counter, what, labels)
     }
 
     /// A gauge.
-    pub fn gauge<H: Host>(&self, host: &H, what: &str, labels: &[(&str, &str)]) -> Counter {
+    pub fn gauge<H: Host>(&self, host: &H, what: &str, labels: &[(Label, &str)]) -> Counter {
         self.define(host, MetricKind::Gauge, what, labels)
     }
 
-    fn define<H: Host>(&self, host: &H, kind: MetricKind, what: &str, labels: &[(&str, &str)]) -> Counter {
+    fn define<H: Host>(&self, host: &H, kind: MetricKind, what: &str, labels: &[(Label, &str)]) -> Counter {
         let name = self.name(what, labels);
         if self.left.get() == 0 || name.len() > host.capabilities().max_metric_name {
             self.dropped.add(host);

@@ -4,6 +4,7 @@ use crate::decide::Cause;
 use crate::state::{Counts, Phase};
 use core::cell::Cell;
 use sdk_shim::host::Host;
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Lazy, Meter, totals};
 
 /// The metrics of one key.
@@ -31,12 +32,12 @@ const PROBE_RESULTS: [&str; 3] = ["success", "failure", "unknown"];
 impl KeyMetrics {
     /// Defines the counters that windows need; the others wait until something happens.
     pub fn new<H: Host>(host: &H, meter: &Meter, key: &str) -> Self {
-        let calls = |outcome| meter.counter(host, "calls_total", &[("key", key), ("outcome", outcome)]);
+        let calls = |outcome| meter.counter(host, "calls_total", &[(Label::Key, key), (Label::Outcome, outcome)]);
         let core = [
             calls("success"),
             calls("failure"),
-            meter.counter(host, "slow_calls_total", &[("key", key)]),
-            meter.counter(host, "throttled_total", &[("key", key)]),
+            meter.counter(host, "slow_calls_total", &[(Label::Key, key)]),
+            meter.counter(host, "throttled_total", &[(Label::Key, key)]),
         ];
         Self {
             key: key.to_owned(),
@@ -91,7 +92,7 @@ impl KeyMetrics {
             Cause::Throttle => throttle,
             Cause::Forced => forced,
         };
-        self.count(host, meter, lazy, what, Some(("cause", cause.as_str())));
+        self.count(host, meter, lazy, what, Some((Label::Cause, cause.as_str())));
     }
 
     /// The breaker changed its phase.
@@ -103,8 +104,8 @@ impl KeyMetrics {
             Phase::HalfOpen { .. } => half_open,
             Phase::Recovering => recovering,
         };
-        self.count(host, meter, lazy, "transitions_total", Some(("to", to.as_str())));
-        self.state.get(|| meter.gauge(host, "state", &[("key", &self.key)])).set(host, u64::from(to.code()));
+        self.count(host, meter, lazy, "transitions_total", Some((Label::To, to.as_str())));
+        self.state.get(|| meter.gauge(host, "state", &[(Label::Key, &self.key)])).set(host, u64::from(to.code()));
     }
 
     /// A probe ended: `Some(true)` well, `Some(false)` badly, `None` without a verdict.
@@ -116,7 +117,7 @@ impl KeyMetrics {
             Some(false) => (badly, no),
             None => (unknown, nobody_knows),
         };
-        self.count(host, meter, lazy, "probes_total", Some(("result", result)));
+        self.count(host, meter, lazy, "probes_total", Some((Label::Result, result)));
     }
 
     /// A refused request was sent the other way.
@@ -138,10 +139,10 @@ impl KeyMetrics {
     pub fn show<H: Host>(&self, host: &H, meter: &Meter, override_: u64, thin: bool) {
         let (old_override, old_thin) = self.shown.replace((override_, u64::from(thin)));
         if override_ != old_override {
-            self.override_.get(|| meter.gauge(host, "override", &[("key", &self.key)])).set(host, override_);
+            self.override_.get(|| meter.gauge(host, "override", &[(Label::Key, &self.key)])).set(host, override_);
         }
         if u64::from(thin) != old_thin {
-            self.thin.get(|| meter.gauge(host, "thin", &[("key", &self.key)])).set(host, u64::from(thin));
+            self.thin.get(|| meter.gauge(host, "thin", &[(Label::Key, &self.key)])).set(host, u64::from(thin));
         }
     }
 
@@ -150,8 +151,8 @@ impl KeyMetrics {
         self.shown.get() != (0, 0)
     }
 
-    fn count<H: Host>(&self, host: &H, meter: &Meter, lazy: &Lazy, what: &str, label: Option<(&str, &str)>) {
-        let mut labels = vec![("key", self.key.as_str())];
+    fn count<H: Host>(&self, host: &H, meter: &Meter, lazy: &Lazy, what: &str, label: Option<(Label, &str)>) {
+        let mut labels = vec![(Label::Key, self.key.as_str())];
         labels.extend(label);
         lazy.get(|| meter.counter(host, what, &labels)).add(host);
     }

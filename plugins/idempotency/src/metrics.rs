@@ -3,6 +3,7 @@
 use core::cell::RefCell;
 use sdk_shim::common::Common;
 use sdk_shim::host::Host;
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Meter};
 
 /// Metrics per key, at most.
@@ -42,10 +43,10 @@ impl Side {
     }
 
     fn define<H: Host>(&self, host: &H, meter: &Meter, what: &'static str, cause: &'static str) -> Counter {
-        let key = ("key", self.key.as_str());
+        let key = (Label::Key, self.key.as_str());
         let counter = match cause {
             "" => meter.counter(host, what, &[key]),
-            cause => meter.counter(host, what, &[key, ("cause", cause)]),
+            cause => meter.counter(host, what, &[key, (Label::Cause, cause)]),
         };
         self.counters.borrow_mut().push(((what, cause), counter));
         counter

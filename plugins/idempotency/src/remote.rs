@@ -37,6 +37,7 @@ use nodes::Nodes;
 use sdk_shim::dispatch;
 use sdk_shim::entry::Answer;
 use sdk_shim::host::{CalloutId, Host, Map};
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Meter};
 use sdk_shim::random::SplitMix64;
 use sdk_shim::time::Instant;
@@ -136,7 +137,7 @@ impl<W: 'static> Remote<W> {
             policy::Kind::Memcached => Language::Memcached,
             policy::Kind::Webdis => Language::Webdis,
         };
-        let label = [("store", language.as_str())];
+        let label = [(Label::Store, language.as_str())];
         let counter = |what: &str| meter.counter(host, what, &label);
         let gauge = |what: &str| meter.gauge(host, what, &label);
         Self {
@@ -336,6 +337,6 @@ impl<W: 'static> Remote<W> {
 
 impl Metrics {
     fn failed<H: Host>(&self, host: &H, failure: &Failure) {
-        self.failures.counter(host, "store_failures_total", &[("cause", failure.cause())]).add(host);
+        self.failures.counter(host, "store_failures_total", &[(Label::Cause, failure.cause())]).add(host);
     }
 }

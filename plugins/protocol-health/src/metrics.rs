@@ -4,6 +4,7 @@ use crate::protocol::Protocol;
 use core::cell::RefCell;
 use sdk_shim::common::Common;
 use sdk_shim::host::Host;
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Lazy, Meter};
 use sdk_shim::outcome::Outcome;
 
@@ -38,7 +39,7 @@ impl Metrics {
     /// An attempt came to this.
     pub fn attempt<H: Host>(&self, host: &H, protocol: Protocol, outcome: Outcome) {
         let lazy = self.attempts.get(protocol as usize).and_then(|outcomes| outcomes.get(outcome as usize));
-        let labels = [("protocol", protocol.as_str()), ("outcome", outcome.as_str())];
+        let labels = [(Label::Protocol, protocol.as_str()), (Label::Outcome, outcome.as_str())];
         if let Some(lazy) = lazy {
             lazy.get(|| self.meter.counter(host, "attempts_total", &labels)).add(host);
         }
@@ -52,7 +53,7 @@ impl Metrics {
     }
 
     fn define<H: Host>(&self, host: &H, name: Name) -> Counter {
-        let counter = self.meter.counter(host, name.what, &[("cause", name.cause)]);
+        let counter = self.meter.counter(host, name.what, &[(Label::Cause, name.cause)]);
         self.counters.borrow_mut().push((name, counter));
         counter
     }

@@ -13,6 +13,7 @@ use core::cell::{Cell, Ref, RefCell};
 use core::time::Duration;
 use sdk_shim::cell::{self, CellError};
 use sdk_shim::host::Host;
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Meter};
 use sdk_shim::overrides::{Mode, Override};
 use sdk_shim::time::Instant;
@@ -50,7 +51,7 @@ pub fn cell_name(prefix: &str, key: &str) -> String {
 impl Account {
     /// The account of `key` in the cell `cell`; its counters' names begin with `kind` (`client_`, or nothing).
     pub fn open<H: Host>(host: &H, meter: &Meter, kind: &str, key: &str, cell: String) -> Self {
-        let counter = |what: &str| meter.counter(host, &format!("{kind}{what}_total"), &[("key", key)]);
+        let counter = |what: &str| meter.counter(host, &format!("{kind}{what}_total"), &[(Label::Key, key)]);
         Self {
             cell,
             requests: counter("requests"),

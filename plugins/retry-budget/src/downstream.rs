@@ -22,6 +22,7 @@ use sdk_shim::headers::is_grpc;
 use sdk_shim::host::{Host, Map};
 use sdk_shim::journal::Journal;
 use sdk_shim::keys::{Keys, Named};
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Lazy, Meter};
 use sdk_shim::notice::Notice;
 use sdk_shim::overrides::Mode;
@@ -248,7 +249,7 @@ impl Downstream {
     }
 
     fn returned<H: Host>(&self, host: &H, side: &Side) -> Counter {
-        side.returned.get(|| self.upstream_meter.counter(host, "returned_total", &[("key", &side.name)]))
+        side.returned.get(|| self.upstream_meter.counter(host, "returned_total", &[(Label::Key, &side.name)]))
     }
 
     /// The clients' slots begin.

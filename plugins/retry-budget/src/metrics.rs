@@ -6,6 +6,7 @@ use crate::state::Window;
 use core::cell::Cell;
 use sdk_shim::common::Common;
 use sdk_shim::host::Host;
+use sdk_shim::labels::Label;
 use sdk_shim::meter::{Lazy, Meter};
 use sdk_shim::overrides::Mode;
 use sdk_shim::ratio::PPM;
@@ -37,7 +38,7 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     /// Shows at once how many retries per ttl the floor alone allows: with many nodes that adds up.
     pub fn new<H: Host>(host: &H, meter: &Meter, key: &str, budget: &Budget) -> Self {
-        meter.gauge(host, "floor", &[("key", key)]).set(host, whole(budget.floor_ppm()));
+        meter.gauge(host, "floor", &[(Label::Key, key)]).set(host, whole(budget.floor_ppm()));
         Self {
             key: key.to_owned(),
             retries: Lazy::default(),
@@ -63,7 +64,7 @@ impl UpstreamMetrics {
             if enforced { (&self.refused, "refused_total") } else { (&self.would_refuse, "would_refuse_total") };
         let [budget, pushback] = set;
         let lazy = if cause == Cause::Pushback { pushback } else { budget };
-        self.count(host, meter, lazy, what, Some(("cause", cause.as_str())));
+        self.count(host, meter, lazy, what, Some((Label::Cause, cause.as_str())));
     }
 
     /// A hedged attempt passed although there was nothing left.
@@ -78,7 +79,7 @@ impl UpstreamMetrics {
 
     /// What the window shows: retries left, and attempts per thousand requests.
     pub fn show<H: Host>(&self, host: &H, meter: &Meter, window: &Window, left: u64, override_: Option<Mode>) {
-        let key = [("key", self.key.as_str())];
+        let key = [(Label::Key, self.key.as_str())];
         self.left.get(|| meter.gauge(host, "left", &key)).set(host, left);
         let attempts = window.requests.saturating_add(window.retries);
         let permille = attempts.saturating_mul(1_000).checked_div(window.requests).unwrap_or(1_000);
@@ -89,7 +90,7 @@ impl UpstreamMetrics {
         }
     }
 
-    fn count<H: Host>(&self, host: &H, meter: &Meter, lazy: &Lazy, what: &str, label: Option<(&str, &str)>) {
+    fn count<H: Host>(&self, host: &H, meter: &Meter, lazy: &Lazy, what: &str, label: Option<(Label, &str)>) {
         count(host, meter, &self.key, lazy, what, label);
     }
 }
@@ -130,7 +131,7 @@ impl DownstreamMetrics {
             Cause::Unsafe => not_idempotent,
             Cause::ClientRetry => client_retry,
         };
-        count(host, meter, &self.key, lazy, what, Some(("cause", cause.as_str())));
+        count(host, meter, &self.key, lazy, what, Some((Label::Cause, cause.as_str())));
     }
 
     /// A client's retry came.
@@ -143,7 +144,7 @@ impl DownstreamMetrics {
         if enforced {
             count(host, meter, &self.key, &self.shed, "client_shed_total", None);
         } else {
-            let label = Some(("cause", Cause::ClientRetry.as_str()));
+            let label = Some((Label::Cause, Cause::ClientRetry.as_str()));
             count(host, meter, &self.key, &self.would_shed, "would_refuse_total", label);
         }
     }
@@ -154,8 +155,8 @@ impl DownstreamMetrics {
     }
 }
 
-fn count<H: Host>(host: &H, meter: &Meter, key: &str, lazy: &Lazy, what: &str, label: Option<(&str, &str)>) {
-    let mut labels = vec![("key", key)];
+fn count<H: Host>(host: &H, meter: &Meter, key: &str, lazy: &Lazy, what: &str, label: Option<(Label, &str)>) {
+    let mut labels = vec![(Label::Key, key)];
     labels.extend(label);
     lazy.get(|| meter.counter(host, what, &labels)).add(host);
 }
