@@ -17,7 +17,7 @@ pub struct Claim {
 
 /// Whose claim stands: the hash of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder(String);
+pub(crate) struct Holder(pub(crate) String);
 
 impl Record for Holder {
     fn encode(&self) -> Vec<u8> {

@@ -6,6 +6,17 @@ use crate::outcome::{Outcome, flag};
 /// `response.code_details` where the service answered.
 pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
 
+/// Filter state by which a plugin's refusal of an attempt is known to the entries that saw it go by: it ends without a response, and nobody was asked.
+pub const REFUSED_ATTEMPT: &[&str] = &["holdfast.refused_attempt"];
+/// The breaker's own.
+const BREAKER_REFUSED_ATTEMPT: &[&str] = &["holdfast.circuit_breaker.refused_attempt"];
+
+/// Whether a plugin of ours refused an attempt of this request. Asked where an attempt has no response.
+pub fn is_refused<H: Host>(host: &H) -> bool {
+    let says = |path| host.property(path).is_some_and(|cause| !cause.is_empty());
+    says(REFUSED_ATTEMPT) || says(BREAKER_REFUSED_ATTEMPT)
+}
+
 /// Envoy's `response.flags`; 0 where the host has none.
 pub fn flags<H: Host>(host: &H) -> u64 {
     if !host.capabilities().response_flags {

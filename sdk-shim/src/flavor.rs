@@ -46,6 +46,8 @@ pub struct Capabilities {
     pub holds_responses: bool,
     /// A request header limits how long the proxy waits for the answer.
     pub limits_by_header: bool,
+    /// Gauges can be counted up and down by all workers; otherwise they can only be set.
+    pub gauges_count: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
@@ -84,6 +86,7 @@ pub const ENVOY: Capabilities = Capabilities {
     retires_late: true,
     holds_responses: true,
     limits_by_header: true,
+    gauges_count: true,
     response_flags: true,
     tcp_tunnel: true,
     grpc_callouts: true,
@@ -121,6 +124,8 @@ pub const WASMX: Capabilities = Capabilities {
     retires_late: false,
     holds_responses: false,
     limits_by_header: false,
+    // It traps.
+    gauges_count: false,
     response_flags: false,
     tcp_tunnel: false,
     grpc_callouts: false,
@@ -149,6 +154,34 @@ pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabil
     // A number that is 0 isn't told.
     let version = ["major_number", "minor_number", "patch"].map(|which| number(which).unwrap_or(0));
     if version >= [1, 39, 1] { &ENVOY } else { &ENVOY_BEFORE_1_39_1 }
+}
+
+// === impl Capabilities ===
+
+impl Capabilities {
+    /// Whether it can do each of these, by name.
+    pub const fn named(&self) -> [(&'static str, bool); 18] {
+        [
+            ("upstream_chain", self.upstream_chain),
+            ("response_trailers", self.response_trailers),
+            ("pause_response_headers", self.pause_response_headers),
+            ("pause_without_call", self.pause_without_call),
+            ("reroute_by_header", self.reroute_by_header),
+            ("steers_retries", self.steers_retries),
+            ("tells_end", self.tells_end),
+            ("tells_empty", self.tells_empty),
+            ("ticks_at_will", self.ticks_at_will),
+            ("retires_late", self.retires_late),
+            ("holds_responses", self.holds_responses),
+            ("limits_by_header", self.limits_by_header),
+            ("gauges_count", self.gauges_count),
+            ("response_flags", self.response_flags),
+            ("tcp_tunnel", self.tcp_tunnel),
+            ("grpc_callouts", self.grpc_callouts),
+            ("named_clusters", self.named_clusters),
+            ("keeps_shared", self.keeps_shared),
+        ]
+    }
 }
 
 /// Which proxy runs us.

@@ -159,6 +159,9 @@ pub trait Host {
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError>;
     /// Adds to a counter. 0.05 us.
     fn increment(&self, id: MetricId, by: u32);
+    /// Moves a gauge up or down, which workers can do at once; [`Host::record`] would have the last one win. Only where
+    /// [`Capabilities::gauges_count`]. 0.05 us.
+    fn adjust(&self, id: MetricId, by: i64);
     /// Sets a gauge, or records in a histogram. 0.05 us.
     fn record(&self, id: MetricId, value: u64);
     /// Reads a counter or gauge; on Envoy the sum over all workers. 0.05 us.

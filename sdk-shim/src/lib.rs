@@ -12,10 +12,11 @@
 //! | time, chance, exact ratios | [`time`], [`random`], [`ratio`] |
 //! | counting and sliding windows | [`meter`], [`labels`], [`window`] |
 //! | state shared by workers | [`cell`], [`registry`], [`claim`], [`overrides`], [`notice`] |
-//! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`ending`], [`answers`], [`headers`], [`path`] |
+//! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`ending`], [`answers`], [`headers`], [`path`], [`protocol`] |
 //! | calls to other services | [`dispatch`] |
 //! | JSON, configuration and its faults | [`json`], [`config`], [`common`] |
 //! | answers in the service's place | [`refusal`] |
+//! | which version, which configuration | [`identity`] |
 //! | the log | [`journal`] |
 
 pub mod answers;
@@ -31,6 +32,7 @@ pub mod fake;
 pub mod flavor;
 pub mod headers;
 pub mod host;
+pub mod identity;
 pub mod journal;
 pub mod json;
 pub mod key;
@@ -43,6 +45,7 @@ pub mod notice;
 pub mod outcome;
 pub mod overrides;
 pub mod path;
+pub mod protocol;
 pub mod random;
 pub mod ratio;
 pub mod refusal;

@@ -20,7 +20,7 @@ pub struct Meter {
     dropped: Counter,
 }
 
-/// A counter or gauge that may turn out not to exist: then it counts nothing and reads 0.
+/// A counter, gauge or histogram that may turn out not to exist: then it counts nothing and reads 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter(Option<MetricId>);
 
@@ -29,7 +29,8 @@ pub struct Counter(Option<MetricId>);
 pub struct Lazy(Cell<Option<Counter>>);
 
 impl Meter {
-    /// Metrics of `plugin` (as in `circuit_breaker`), labelled with `chain` and `instance`; at most `cap` of them in this VM.
+    /// Metrics of `plugin` (as in `circuit_breaker`; nothing for the suite's own), labelled with `chain` and `instance`; at most `cap` of them in this
+    /// VM.
     pub fn new<H: Host>(host: &H, plugin: &'static str, chain: &str, instance: &str, cap: u32) -> Self {
         let mut meter = Self {
             plugin,
@@ -43,7 +44,10 @@ impl Meter {
 
     /// The full name of a metric.
     pub fn name(&self, what: &str, labels: &[(Label, &str)]) -> String {
-        let mut name = format!("holdfast_{}_{what}{}", self.plugin, self.scope);
+        let mut name = String::from("holdfast_");
+        for part in [self.plugin, if self.plugin.is_empty() { "" } else { "_" }, what, &self.scope] {
+            name.push_str(part);
+        }
         for (label, value) in labels {
             name.push(';');
             name.push_str(label.as_str());
@@ -63,6 +67,16 @@ impl Meter {
         self.define(host, MetricKind::Gauge, what, labels)
     }
 
+    /// A histogram.
+    pub fn histogram<H: Host>(&self, host: &H, what: &str, labels: &[(Label, &str)]) -> Counter {
+        self.define(host, MetricKind::Histogram, what, labels)
+    }
+
+    /// A series wasn't made that somebody wanted.
+    pub fn note_dropped<H: Host>(&self, host: &H) {
+        self.dropped.add(host);
+    }
+
     fn define<H: Host>(&self, host: &H, kind: MetricKind, what: &str, labels: &[(Label, &str)]) -> Counter {
         let name = self.name(what, labels);
         if self.left.get() == 0 || name.len() > host.capabilities().max_metric_name {
@@ -80,6 +94,25 @@ impl Counter {
         if let Some(id) = self.0 {
             host.increment(id, 1);
         }
+    }
+
+    /// Adds some; nothing where it is nothing, which hosts refuse.
+    pub fn add_many<H: Host>(self, host: &H, by: u64) {
+        if let (Some(id), 1..) = (self.0, by) {
+            host.increment(id, u32::try_from(by).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Moves a gauge up or down, beside all workers that do so too. Only where [`crate::flavor::Capabilities::gauges_count`].
+    pub fn adjust<H: Host>(self, host: &H, by: i64) {
+        if let Some(id) = self.0 {
+            host.adjust(id, by);
+        }
+    }
+
+    /// Records a value in a histogram.
+    pub fn record<H: Host>(self, host: &H, value: u64) {
+        self.set(host, value);
     }
 
     /// Sets a gauge.

@@ -75,7 +75,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 12] = [
+const MODULES: [Module; 13] = [
     Module {
         package: "circuit-breaker",
         features: "live",
@@ -113,6 +113,7 @@ const MODULES: [Module; 12] = [
         file: "protocol_health.wasm",
         limit: Some(300),
     },
+    Module { package: "metrics", features: "live", profile: FAST, file: "metrics.wasm", limit: Some(250) },
     Module { package: "suite", features: "live", profile: SUITE, file: "holdfast_suite.wasm", limit: Some(600) },
     Module {
         package: "suite",
@@ -183,7 +184,7 @@ impl Module {
     fn compile(&self, context: &Context) -> Result<PathBuf> {
         let toolchain = context.toolchain()?;
         let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
-        cargo.args(self.selection()).run()?;
+        cargo.env("HOLDFAST_GIT", commit(context)).args(self.selection()).run()?;
         let folder = context.target().join("wasm").join(TARGET).join(self.profile);
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
     }
@@ -200,6 +201,13 @@ impl Module {
     }
 }
 
+/// The commit that is built, as each module's `holdfast_build_info` tells it.
+fn commit(context: &Context) -> String {
+    let git = context.cmd("git", "git rev-parse").args(["rev-parse", "--short=8", "HEAD"]).dir(context.root());
+    let hash = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    git.capture().filter(hash).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Lets binaryen take out what rustc left in: a module becomes a fifth smaller, and is what the limits are set for.
 fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathBuf> {
     let file = module.file;
@@ -213,7 +221,9 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
     // So are constants that come more than once.
     let hoist = (module.profile != FAST).then_some("--const-hoisting");
-    let cmd = cmd.args(merge).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
+    // And what only shows once expressions were taken apart: a hundredth.
+    let apart: &[&str] = if module.profile != FAST { &["--flatten", "--rereloop", "-Oz"] } else { &[] };
+    let cmd = cmd.args(merge).args(apart).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
     cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     let mut bytes = fs::read(&optimized)?;
     for guard in EXPORTS.iter().filter(|export| export.starts_with(GUARD.0)) {

@@ -3,7 +3,7 @@
 use crate::breaker::Breaker;
 use crate::decide::{self, Admission, Cause, Ticket};
 use crate::filter::Pending;
-use crate::judge::{REFUSED, REFUSED_ATTEMPT};
+use crate::judge::{PHASE, REFUSED, REFUSED_ATTEMPT};
 use crate::policy::Measure;
 use crate::reply;
 use crate::track::Track;
@@ -63,6 +63,7 @@ impl Breaker {
         match admission {
             Some(Admission::Admit(ticket)) => {
                 self.mark_probe(host, &track, ticket);
+                Self::tell_phase(host, &track);
                 let tunnel = self.policy.measure == Measure::Completion && is_connect(host);
                 Outlook::Judge(Pending { tunnel, debug, ..Pending::new(track, ticket, now, end, sent) })
             }
@@ -128,6 +129,13 @@ impl Breaker {
             || self.keys.all().iter().any(|track| track.override_mode(now).is_some())
     }
 
+    /// Leaves word for the request's one line in access logs. Closed goes without saying.
+    fn tell_phase<H: Host>(host: &H, track: &Track) {
+        if track.closed_generation().is_none() {
+            host.set_property(&[PHASE], track.state().phase.as_str().as_bytes());
+        }
+    }
+
     /// Marks a probe's request, so that another entry of this instance in its way knows it.
     fn mark_probe<H: Host>(&self, host: &H, track: &Track, ticket: Ticket) {
         if ticket.lease.is_some() {
@@ -190,6 +198,7 @@ impl Breaker {
             return Outlook::Pass;
         }
         host.set_property(&[REFUSED], cause.as_str().as_bytes());
+        Self::tell_phase(host, track);
         if self.rerouted(host) {
             track.metrics.rerouted(host, &self.meter);
             return Outlook::Pass;

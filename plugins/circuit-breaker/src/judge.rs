@@ -16,6 +16,9 @@ use sdk_shim::outcome::{Answer, CALLERS_DEADLINE, Outcome, flag};
 /// Filter state that our refusals leave: the cause.
 pub const REFUSED: &str = "holdfast.circuit_breaker";
 
+/// Filter state that says in which phase a request met a breaker that wasn't closed.
+pub const PHASE: &str = "holdfast.circuit_breaker.phase";
+
 /// Filter state by which an attempt that we refused ourselves is known to the request's other attempts.
 pub const REFUSED_ATTEMPT: &str = "holdfast.circuit_breaker.refused_attempt";
 /// The same where the stream's maximal duration was over, which a client may have chosen.

@@ -8,7 +8,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | what can be configured | [`policy`], read by [`config`] |
-//! | what is spoken | [`protocol`], [`spoken`] |
+//! | what is spoken | [`sdk_shim::protocol`], [`spoken`] |
 //! | what an attempt came to, as pure functions | [`judge`] |
 //! | a GraphQL answer's top level, and what it means | [`graphql`] |
 //! | the status in a gRPC-Web body | [`grpc_web`] |
@@ -34,11 +34,11 @@ pub mod metrics;
 pub mod policy;
 pub mod predicate;
 pub mod probe;
-pub mod protocol;
 pub mod spoken;
 pub mod upstream;
 
 pub use filter::ProtocolHealth;
+pub use sdk_shim::protocol;
 
 #[cfg(feature = "live")]
 sdk_shim::register!(crate::ProtocolHealth);

@@ -17,6 +17,7 @@ use crate::tally::{Line, Tally};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::claim::Claim;
+use sdk_shim::ending::REFUSED_ATTEMPT;
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
@@ -167,6 +168,7 @@ impl Upstream {
     }
 
     fn refuse<H: Host>(&self, host: &H, nth: u32) -> Flow {
+        host.set_property(REFUSED_ATTEMPT, Cause::Budget.as_str().as_bytes());
         let grpc = host.header(Map::RequestHeaders, "content-type").is_some_and(|kind| is_grpc(&kind));
         let refusal = Refusal {
             plugin: "retry-budget",

@@ -10,6 +10,7 @@ use crate::config::Faults;
 use crate::entry::{Flow, Plugin};
 use crate::flavor::Flavor;
 use crate::host::{ContextId, Direction, Host as _, Reply};
+use crate::identity;
 use core::fmt;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -34,6 +35,9 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         let root = host.new_root();
         let before = host.enter(root, Phase::Configure, None);
         let plugin = P::configure(host, config.as_bytes());
+        if plugin.is_ok() {
+            identity::show(host, P::NAME, config.as_bytes());
+        }
         host.leave(before);
         let plugin = plugin?;
         host.set_timer(root, plugin.tick_period());

@@ -135,6 +135,16 @@ impl<P: Plugin<FakeHost>> InFlight<P> {
         self
     }
 
+    /// Another filter answers with these headers, and says nothing of why; `end` where no body follows.
+    ///
+    /// # Panics
+    /// On a trap.
+    pub fn respond_locally(&mut self, headers: impl Into<Headers>, end: bool) -> &mut Self {
+        self.set("response.code_details", "");
+        self.worker.response_headers(self.id, headers.into(), end);
+        self
+    }
+
     /// A part of the response's body.
     ///
     /// # Panics

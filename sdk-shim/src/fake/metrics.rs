@@ -60,6 +60,17 @@ impl Table {
         Ok(())
     }
 
+    pub(super) fn adjust(&mut self, id: MetricId, by: i64) -> Result<(), Refusal> {
+        let flavor = self.flavor;
+        let metric = self.find(id)?;
+        match metric.kind {
+            _ if flavor == Flavor::WasmX => return Err(Refusal::Trap(Trap::IncrementOnOther)),
+            MetricKind::Gauge => metric.total = metric.total.wrapping_add_signed(by),
+            MetricKind::Counter | MetricKind::Histogram => return Err(Refusal::Status(HostError::BadArgument)),
+        }
+        Ok(())
+    }
+
     pub(super) fn record(&mut self, id: MetricId, value: u64) -> Result<(), Refusal> {
         let flavor = self.flavor;
         let metric = self.find(id)?;
@@ -160,6 +171,20 @@ mod tests {
         assert_eq!(table.read(MetricId(1)), Err(Refusal::Trap(Trap::UnknownMetric)));
         assert_eq!(table.define(Gauge, &"n".repeat(238)), Err(Refusal::Trap(Trap::MetricName)));
         assert!(table.define(Gauge, &"n".repeat(237)).is_ok());
+    }
+
+    #[test]
+    fn a_gauge_counts_up_and_down_on_envoy_and_kills_wasmx() {
+        let mut table = Table::new(Flavor::Envoy);
+        let (gauge, counter) = (table.define(Gauge, "g").unwrap(), table.define(Counter, "c").unwrap());
+        for (by, total) in [(1, 1), (1, 2), (-2, 0)] {
+            table.adjust(gauge, by).unwrap();
+            assert_eq!(table.read(gauge), Ok(total));
+        }
+        assert_eq!(table.adjust(counter, -1), Err(Refusal::Status(HostError::BadArgument)));
+        let mut table = Table::new(Flavor::WasmX);
+        let gauge = table.define(Gauge, "g").unwrap();
+        assert_eq!(table.adjust(gauge, 1), Err(Refusal::Trap(Trap::IncrementOnOther)));
     }
 
     #[test]

@@ -133,6 +133,12 @@ impl Host for FakeHost {
         let _ = self.settle_metric(done);
     }
 
+    fn adjust(&self, id: MetricId, by: i64) {
+        self.note("adjust", format_args!("{} {by:+}", self.metric_name(id)));
+        let done = self.proxy().0.metrics.borrow_mut().adjust(id, by);
+        let _ = self.settle_metric(done);
+    }
+
     fn record(&self, id: MetricId, value: u64) {
         self.note("record", format_args!("{} {value}", self.metric_name(id)));
         let done = self.proxy().0.metrics.borrow_mut().record(id, value);

@@ -4,6 +4,7 @@ use super::{LiveHost, guard};
 use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
 use crate::host::{CalloutId, Host};
+use crate::identity;
 use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, Bytes, ContextType, GrpcStatusCode, Status};
@@ -31,6 +32,12 @@ struct Stream<P: Plugin<LiveHost>> {
 
 fn answer(id: u32, headers: usize, body: usize, trailers: usize) -> Answer {
     Answer { id: CalloutId(id), headers, body, trailers }
+}
+
+/// Once in this crate, and not in each plugin's, where it would be built for speed.
+#[inline(never)]
+fn show(plugin: &str) {
+    identity::show(&LiveHost, plugin, &LiveHost::configuration());
 }
 
 fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
@@ -67,6 +74,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
         LiveHost::detect();
         match P::configure(&LiveHost, &LiveHost::configuration()) {
             Ok(plugin) => {
+                show(P::NAME);
                 // Even a period of zero is one that was said.
                 if let Some(period) = plugin.tick_period() {
                     LiveHost.tick_every(Some(period));

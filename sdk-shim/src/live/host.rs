@@ -85,6 +85,10 @@ impl Host for LiveHost {
         raw::increment_metric(id.0, i64::from(by));
     }
 
+    fn adjust(&self, id: MetricId, by: i64) {
+        raw::increment_metric(id.0, by);
+    }
+
     fn record(&self, id: MetricId, value: u64) {
         raw::record_metric(id.0, value);
     }

@@ -1,6 +1,6 @@
 //! What a request is spoken in.
 
-use sdk_shim::headers::is_grpc;
+use crate::headers::is_grpc;
 
 /// A way to say over HTTP what HTTP has no words for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
