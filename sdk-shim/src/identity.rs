@@ -78,7 +78,9 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
         Value::Number(_) => number(value, out),
         Value::Array(items) => {
             out.push(b'[');
-            items.iter().for_each(|item| canonical(item, out));
+            for item in items {
+                canonical(item, out);
+            }
             out.push(b']');
         }
         Value::Object(fields) => {

@@ -49,9 +49,7 @@ impl Label {
             Self::Git => "the commit that the module was built from",
             Self::Config => "8 hex digits of the configuration's hash",
             Self::Capability => "what the host can do",
-            Self::Tenant => "a header's value, one of those allowed",
-            Self::Client => "a header's value, one of those allowed",
-            Self::Tier => "a header's value, one of those allowed",
+            Self::Tenant | Self::Client | Self::Tier => "a header's value, one of those allowed",
             Self::Canary => "a header's value, one of those allowed, or the cluster that was chosen",
             Self::Region => "where the host that answered stands, by its metadata",
         }
