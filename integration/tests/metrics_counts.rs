@@ -102,7 +102,9 @@ impl Stage {
         for (path, code, route, outcome) in
             [("/shop.Orders/Get", 0, "shop.Orders", "ok"), ("/shop.Sick/Get", 14, "shop.Sick", "unreachable")]
         {
-            ensure!(client::grpc(self.edge, path, b"an order", &[])?.status == Some(code), "{path}");
+            let key = format!("{path}/{client}/{turn}");
+            let reply = client::grpc(self.edge, path, b"an order", &[("x-break", &key)])?;
+            ensure!(reply.status == Some(code), "{path}: {reply:?}");
             self.count(route, "grpc", outcome);
         }
         let stream = Call::get(self.edge, "/sse?events=5&every_ms=2").fresh_connection();
@@ -176,16 +178,15 @@ fn attempts(stage: &Stage, counts: &Counts) -> TestResult {
         ("gone", turns, "unreachable"),
         ("left", turns, "unknown"),
         ("late", turns, "timeout"),
-        ("cut", services.cut.hits(), "unreachable"),
+        ("cut", services.cut.hits(), "unknown"),
         ("shop.Sick", services.grpc_sick.hits(), "unreachable"),
         ("shop.Orders", services.grpc.hits(), "ok"),
         ("pay", turns, "ok"),
+        ("sse", turns, "ok"),
+        ("ws", turns, "ok"),
     ] {
-        assert_eq!(
-            (of(route)?, counted(envoy, "attempts_total", &[("route", route), ("outcome", outcome)])?),
-            (hits, hits),
-            "{route}"
-        );
+        let counts = (of(route)?, counted(envoy, "attempts_total", &[("route", route), ("outcome", outcome)])?);
+        assert_eq!(counts, (hits, hits), "{route}: {:?}", envoy.stats(&format!("attempts_total.*route={route};")));
     }
     for route in ["nobody", "closed"] {
         assert_eq!(of(route)?, 0, "{route}");

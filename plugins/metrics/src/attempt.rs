@@ -125,26 +125,29 @@ impl Upstream {
             Heard::Nothing if ending::is_refused(host) => None,
             Heard::Nothing => Some(ending::unanswered(host, attempt.request_sent)),
             Heard::Headers if attempt.complete => Some(Outcome::ServerFault),
-            Heard::Headers => Some(self.cut(host, attempt).unwrap_or(Outcome::Unknown)),
+            Heard::Headers => Some(Self::cut(host, attempt)),
             Heard::Service { outcome, is_status, .. } => {
                 let told = if *is_status && self.outcomes.known() { told_at_last(host) } else { None };
                 let is_well = *outcome == Outcome::Ok;
-                let cut = if is_well && !attempt.complete { self.cut(host, attempt) } else { None };
-                Some(cut.or(told).unwrap_or(*outcome))
+                let cut = (is_well && !attempt.complete).then(|| Self::cut(host, attempt));
+                let bad = told.filter(|told| *told != Outcome::Ok);
+                Some(bad.or(cut).or(told).unwrap_or(*outcome))
             }
             Heard::Local(local) => Some(local.outcome),
         }
     }
 
-    /// A good answer that isn't whole was on its way to the client, so the request's flags speak of it.
-    fn cut<H: Host>(&self, host: &H, attempt: &Attempt) -> Option<Outcome> {
+    /// A good answer that isn't whole. If the client left, the request's flags say so; of a service that cut it off they say nothing here (Envoy 1.40.0), so
+    /// nobody can tell.
+    fn cut<H: Host>(host: &H, attempt: &Attempt) -> Outcome {
         let flags = ending::flags(host);
-        if flags & flag::CLIENT_ABORT != 0 {
-            let is_stream =
-                attempt.place.spoken() == Spoken::WebSocket || (attempt.heard == Heard::Headers && attempt.spoke);
-            return Some(if is_stream { Outcome::Ok } else { Outcome::Unknown });
+        let by_flags = Outcome::of(Answer::NotService { flags, request_sent: true });
+        let client_left = flags & flag::CLIENT_ABORT != 0;
+        if !client_left && by_flags.is_upstreams_fault() {
+            return by_flags;
         }
-        let outcome = Outcome::of(Answer::NotService { flags, request_sent: true });
-        outcome.is_upstreams_fault().then_some(outcome)
+        let is_socket = attempt.place.spoken() == Spoken::WebSocket;
+        let has_heard_enough = client_left && attempt.heard == Heard::Headers && attempt.spoke;
+        if is_socket || has_heard_enough { Outcome::Ok } else { Outcome::Unknown }
     }
 }
