@@ -203,7 +203,7 @@ fn causes(stage: &Stage, counts: &Counts) -> TestResult {
         ("gone", "connect_failure"),
         ("nobody", "no_healthy_upstream"),
         ("full", "pool_overflow"),
-        ("cut", "reset"),
+        ("cut", "protocol"),
     ] {
         assert_eq!(counted(envoy, "upstream_errors_total", &[("route", route)])?, turns, "{route}");
         assert_eq!(

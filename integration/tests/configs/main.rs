@@ -5,6 +5,7 @@ mod hardened;
 #[path = "../health/mod.rs"]
 mod health;
 mod idempotency;
+mod metrics;
 mod protocol_health;
 #[path = "../../src/bin/demo/shipped.rs"]
 mod shipped;
@@ -20,7 +21,7 @@ use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 12] = [
+const BOOTSTRAPS: [&str; 13] = [
     "active-active.yaml",
     hardened::NEW,
     hardened::OLD,
@@ -28,6 +29,7 @@ const BOOTSTRAPS: [&str; 12] = [
     "idempotency-memory.yaml",
     "idempotency-redis-cluster.yaml",
     "idempotency-redis.yaml",
+    metrics::FILE,
     "minimal.yaml",
     protocol_health::FILE,
     "reroute.yaml",
@@ -59,6 +61,8 @@ fn every_file_is_known_and_every_bootstrap_is_valid() -> TestResult {
             protocol_health::assert_verdict(verdict)?;
         } else if [hardened::NEW, hardened::OLD].contains(&name) {
             hardened::assert_verdict(name, verdict)?;
+        } else if name == metrics::FILE {
+            metrics::assert_verdict(verdict)?;
         } else {
             is_valid(name, verdict)?;
         }
