@@ -188,7 +188,7 @@ fn attempts(stage: &Stage, counts: &Counts) -> TestResult {
         let counts = (of(route)?, counted(envoy, "attempts_total", &[("route", route), ("outcome", outcome)])?);
         assert_eq!(counts, (hits, hits), "{route}: {:?}", envoy.stats(&format!("attempts_total.*route={route};")));
     }
-    for route in ["nobody", "closed"] {
+    for route in ["nobody", "closed", "full"] {
         assert_eq!(of(route)?, 0, "{route}");
     }
     Ok(())

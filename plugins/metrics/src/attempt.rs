@@ -119,10 +119,10 @@ impl Upstream {
         row.ended(host, (series, place), ATTEMPTS, outcome, attempt.ttfb, Some(duration));
     }
 
-    /// `None` for one that reached nobody because we refused it.
+    /// `None` for one that reached nobody because we refused it, or because the pool was full.
     fn outcome<H: Host>(&self, host: &H, attempt: &Attempt) -> Option<Outcome> {
         match &attempt.heard {
-            Heard::Nothing if ending::is_refused(host) => None,
+            Heard::Nothing if ending::is_refused(host) || found_no_room(host) => None,
             Heard::Nothing => Some(ending::unanswered(host, attempt.request_sent)),
             Heard::Headers if attempt.complete => Some(Outcome::ServerFault),
             Heard::Headers => Some(Self::cut(host, attempt)),
@@ -150,4 +150,9 @@ impl Upstream {
         let has_heard_enough = client_left && attempt.heard == Heard::Headers && attempt.spoke;
         if is_socket || has_heard_enough { Outcome::Ok } else { Outcome::Unknown }
     }
+}
+
+/// Envoy 1.36 runs the filters for an attempt that a full pool refused, when the request has been answered already; later ones don't.
+fn found_no_room<H: Host>(host: &H) -> bool {
+    ending::details(host).ends_with(b"{overflow}")
 }

@@ -43,13 +43,13 @@ pub struct Request {
     ttfb: Option<Duration>,
     attempts: Option<u64>,
     heard: Heard,
-    /// The whole request has gone by.
-    request_sent: bool,
+    /// The whole of it has gone by.
+    sent: bool,
     /// So has the whole response.
     complete: bool,
     is_stream: bool,
-    request_bytes: u64,
-    response_bytes: u64,
+    /// Bytes of the request's body and of the response's.
+    bytes: [u64; 2],
     frames: [Frames; 2],
     /// What the line said when it was last written.
     said: Option<(Outcome, u64)>,
@@ -74,7 +74,28 @@ impl Verdict<'_> {
 impl Request {
     /// The whole request has gone by.
     pub const fn sent(&mut self) {
-        self.request_sent = true;
+        self.sent = true;
+    }
+
+    fn count(&mut self, direction: usize, size: usize) {
+        if let Some(bytes) = self.bytes.get_mut(direction) {
+            *bytes = bytes.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// What was heard was bad enough already.
+    fn is_bad(&self) -> bool {
+        matches!(&self.heard, Heard::Service { outcome, .. } if *outcome != Outcome::Ok)
+    }
+
+    /// Writes the line, unless it says that already; gives what it says.
+    fn say(&self, host: &impl Host, verdict: &Verdict<'_>) -> (Outcome, u64) {
+        let (outcome, attempts) = (verdict.outcome, self.attempts.unwrap_or(0));
+        if self.said != Some((outcome, attempts)) {
+            let line = Line { outcome, attempts, cause: verdict.cause() }.text(host);
+            host.set_property(LINE, line.as_bytes());
+        }
+        (outcome, attempts)
     }
 
     fn becomes(&mut self, host: &impl Host, series: &Series, spoken: Spoken) {
@@ -121,11 +142,10 @@ impl Downstream {
             ttfb: None,
             attempts: None,
             heard: Heard::Nothing,
-            request_sent: end || !host.capabilities().tells_end,
+            sent: end || !host.capabilities().tells_end,
             complete: false,
             is_stream: false,
-            request_bytes: 0,
-            response_bytes: 0,
+            bytes: [0; 2],
             frames: [Frames::default(); 2],
             said: None,
         }
@@ -133,8 +153,8 @@ impl Downstream {
 
     /// A part of its body.
     pub fn request_body<H: Host>(&self, host: &H, request: &mut Request, size: usize, end: bool) {
-        request.request_sent |= end;
-        request.request_bytes = request.request_bytes.saturating_add(size as u64);
+        request.sent |= end;
+        request.count(0, size);
         self.frames(host, request, Body::Request, size);
     }
 
@@ -143,7 +163,7 @@ impl Downstream {
         request.ttfb = Some(host.now().since(request.started));
         let status = heard::status(host);
         request.attempts = heard::attempts(host);
-        let (spoken, sent) = (request.place.spoken(), request.request_sent);
+        let (spoken, sent) = (request.place.spoken(), request.sent);
         request.heard = heard::response(host, spoken, status, request.attempts, sent, end);
         request.becomes(host, &self.series, spoken.answered(host, status, end));
         if self.policy.canary_is_cluster {
@@ -160,7 +180,7 @@ impl Downstream {
 
     /// A part of its body.
     pub fn response_body<H: Host>(&self, host: &H, request: &mut Request, size: usize, end: bool) {
-        request.response_bytes = request.response_bytes.saturating_add(size as u64);
+        request.count(1, size);
         self.frames(host, request, Body::Response, size);
         if end {
             self.completed(host, request);
@@ -200,18 +220,9 @@ impl Downstream {
         }
         let said = {
             let verdict = self.verdict(host, request, None);
-            self.say(host, request, &verdict)
+            request.say(host, &verdict)
         };
         request.said = Some(said);
-    }
-
-    fn say<H: Host>(&self, host: &H, request: &Request, verdict: &Verdict<'_>) -> (Outcome, u64) {
-        let (outcome, attempts) = (verdict.outcome, request.attempts.unwrap_or(0));
-        if request.said != Some((outcome, attempts)) {
-            let line = Line { outcome, attempts, cause: verdict.cause() }.text(host);
-            host.set_property(LINE, line.as_bytes());
-        }
-        (outcome, attempts)
     }
 
     /// What is known so far. `silent` is what the proxy says of a request that nobody answered, or whose answer was cut.
@@ -232,12 +243,13 @@ impl Downstream {
     /// The request is over.
     pub fn end<H: Host>(&self, host: &H, request: &mut Request) {
         let duration = host.now().since(request.started);
-        let silent = if request.complete { None } else { self.cut(host, request) };
+        let silent = if request.complete { None } else { Self::cut(host, request) };
         let verdict = self.verdict(host, request, silent.as_ref());
-        self.say(host, request, &verdict);
+        request.say(host, &verdict);
         let (series, place) = (&self.series, &request.place);
         place.under_way(host, series, -1);
-        place.bytes(host, series, request.request_bytes, request.response_bytes);
+        let [of_request, of_response] = request.bytes;
+        place.bytes(host, series, of_request, of_response);
         let row = series.row(host, place, &self.values(request));
         row.ended(host, (series, place), REQUESTS, verdict.outcome, request.ttfb, Some(duration));
         if request.is_stream {
@@ -253,10 +265,10 @@ impl Downstream {
     }
 
     /// A request that wasn't answered, or not to the end; `None` where what was heard stands.
-    fn cut<H: Host>(&self, host: &H, request: &mut Request) -> Option<Local> {
+    fn cut<H: Host>(host: &H, request: &mut Request) -> Option<Local> {
         if request.heard == Heard::Nothing {
             request.attempts = heard::attempts(host);
-            return Some(local::judge(host, &ending::details(host), false, false, request.request_sent));
+            return Some(local::judge(host, &ending::details(host), false, false, request.sent));
         }
         if !host.capabilities().response_flags || matches!(request.heard, Heard::Local(_)) {
             return None;
@@ -265,20 +277,15 @@ impl Downstream {
         if flags & flag::CLIENT_ABORT != 0 {
             // Whoever listens to a stream leaves when he has heard enough.
             let outcome = if request.is_stream { Outcome::Ok } else { Outcome::Unknown };
-            return (!self.is_bad(request)).then_some(Local { outcome, rejection: None, error: None });
+            return (!request.is_bad()).then_some(Local { outcome, rejection: None, error: None });
         }
         let error = local::error_of(flags & !OVERFLOW);
         let outcome = Outcome::of(Answer::NotService { flags, request_sent: true });
-        if error.is_some() && outcome.speaks_of_upstream() && !self.is_bad(request) {
+        if error.is_some() && outcome.speaks_of_upstream() && !request.is_bad() {
             return Some(Local { outcome, rejection: None, error });
         }
         // A gRPC answer without trailers, and nobody says why.
         (request.heard == Heard::Headers).then_some(Local { outcome: Outcome::Unknown, rejection: None, error: None })
-    }
-
-    /// What was heard was bad enough.
-    fn is_bad(&self, request: &Request) -> bool {
-        matches!(&request.heard, Heard::Service { outcome, .. } if *outcome != Outcome::Ok)
     }
 
     fn values<'a>(&'a self, request: &'a Request) -> Vec<&'a str> {

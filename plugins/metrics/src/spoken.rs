@@ -62,6 +62,7 @@ impl Spoken {
     }
 
     /// What an answer turned it into. `status` is its status; `end` where there is no body.
+    #[must_use]
     pub fn answered<H: Host>(self, host: &H, status: u16, end: bool) -> Self {
         match (self, status) {
             (Self::Rest, 101) => Self::WebSocket,

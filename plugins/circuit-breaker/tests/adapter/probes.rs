@@ -32,6 +32,26 @@ fn while_a_probe_is_out_all_others_are_refused() {
 }
 
 #[test]
+fn a_request_that_meets_a_breaker_that_isnt_closed_says_so_in_filter_state() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, BRISK);
+    let told = |call: &sdk_shim::fake::InFlight<circuit_breaker::CircuitBreaker>| {
+        call.filter_state().get("holdfast.circuit_breaker.phase").map(|phase| String::from_utf8(phase).unwrap())
+    };
+    let first = plugin.request(GET);
+    assert_eq!(told(&first), None, "closed goes without saying");
+    answer(first, "200");
+    break_it(&plugin);
+    proxy.advance(SECOND);
+    let probe = plugin.request(GET);
+    assert_eq!(told(&probe).as_deref(), Some("half_open"));
+    answer(probe, "200");
+    let recovering = plugin.request(GET);
+    assert_eq!(told(&recovering).as_deref(), Some("recovering"));
+    recovering.finish();
+}
+
+#[test]
 fn a_client_that_leaves_during_a_probe_gives_the_permit_back() {
     for proxy in [envoy(), kong()] {
         let plugin = ready_to_probe(&proxy, BRISK);

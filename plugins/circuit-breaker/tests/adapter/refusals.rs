@@ -74,6 +74,7 @@ fn access_logs_can_tell_why() {
     let plugin = broken(&envoy(), r#""mode": "enforce""#);
     let call = plugin.request(GET);
     assert_eq!(call.filter_state().get("holdfast.circuit_breaker").as_deref(), Some(&b"open"[..]));
+    assert_eq!(call.filter_state().get("holdfast.circuit_breaker.phase").as_deref(), Some(&b"open"[..]));
     call.finish();
 }
 

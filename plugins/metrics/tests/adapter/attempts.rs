@@ -43,6 +43,15 @@ fn an_attempt_that_we_refused_reached_nobody() {
 }
 
 #[test]
+fn an_attempt_that_found_the_pool_full_reached_nobody() {
+    let proxy = envoy();
+    let mut attempt = worker(&proxy, UP).attempt(1, GET);
+    attempt.set("response.code_details", "upstream_reset_before_response_started{overflow}");
+    attempt.fail_upstream("");
+    assert_eq!(sum(&proxy, "attempts_total"), 0);
+}
+
+#[test]
 fn grpc_attempts_are_judged_by_their_trailers() {
     let proxy = envoy();
     let plugin = worker(&proxy, UP);

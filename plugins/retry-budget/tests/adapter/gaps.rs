@@ -24,6 +24,8 @@ fn after_a_reset_the_next_attempt_asks_and_over_the_budget_it_is_answered_here()
     assert_eq!(header(&reply, "x-envoy-ratelimited").as_deref(), Some("true"));
     let after: u64 = header(&reply, "retry-after").unwrap().parse().unwrap();
     assert!((1..=8).contains(&after), "{after}");
+    let told = refused.filter_state().get("holdfast.refused_attempt");
+    assert_eq!(told.as_deref(), Some(&b"budget"[..]), "whoever saw it go by knows that it reached nobody");
     refused.finish();
     assert_eq!((up(&proxy, "granted_total"), up(&proxy, "refused_total;cause=budget")), (1, 1));
 }
