@@ -286,3 +286,28 @@ fn times_are_in_the_tables_buckets() -> TestResult {
         Ok::<_, anyhow::Error>((at("50000"), at("250000"), at("60000000"), at("+Inf")) == (0.0, 1.0, 1.0, 1.0))
     })
 }
+
+#[test]
+fn an_attempt_that_the_budget_refused_reached_nobody_and_is_a_rejection_of_the_budgets() -> TestResult {
+    const REQUESTS: u64 = 10;
+    let services = Services::start()?;
+    let budget = Wasm::module("retry_budget")?.name("budget");
+    let budget = budget.config(&json!({"chain": "upstream", "ratio": 0, "min_retries_per_second": 0}));
+    let route = config::with_retries(config::route("reset", "reset"), "reset", 3);
+    let clusters = services.clusters(&[up(json!({}))?.filter(), budget.filter()]);
+    let bootstrap = tagged(config::bootstrap(&[listener(&[down(&json!({}))?.filter()], &[route])], &clusters))?;
+    let envoy = Envoy::options().concurrency(2).start(&bootstrap)?;
+    let edge = envoy.port("edge")?;
+    for _ in 0..REQUESTS {
+        let reply = Call::get(edge, "/").fresh_connection().send()?;
+        ensure!(reply.rejected_by() == Some("retry-budget; cause=budget"), "{reply:?}");
+    }
+    shows(&envoy, "requests_total", &[("route", "reset"), ("outcome", "local_reject")], REQUESTS)?;
+    shows(&envoy, "rejections_total", &[("plugin", "retry-budget"), ("cause", "budget")], REQUESTS)?;
+    assert_eq!(services.reset.hits(), REQUESTS);
+    assert_eq!(counted(&envoy, "attempts_total", &[])?, REQUESTS, "the second ones reached nobody");
+    assert_eq!(counted(&envoy, "upstream_errors_total", &[])?, 0, "the first ones are attempts");
+    envoy
+        .wait_for_log("line=[outcome=local_reject attempts=2 breaker=closed replay=no cause=budget] status=503", SOON)
+        .map(drop)
+}
