@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 /// The suite's module, without `.wasm`.
 pub const MODULE: &str = "holdfast_suite";
 /// The plugins in the order of a listener's chain, as module files are named.
-const DOWNSTREAM: [&str; 4] = ["protocol_health", "idempotency", "circuit_breaker", "retry_budget"];
+const DOWNSTREAM: [&str; 5] = ["protocol_health", "metrics", "idempotency", "circuit_breaker", "retry_budget"];
 /// The same for a cluster's.
-const UPSTREAM: [&str; 3] = ["circuit_breaker", "retry_budget", "protocol_health"];
+const UPSTREAM: [&str; 4] = ["metrics", "circuit_breaker", "retry_budget", "protocol_health"];
 /// The module, and the one that does what a header says.
 const MODULES: [(&str, &str); 2] = [("", "holdfast_suite.wasm"), ("_hooks", "holdfast_suite_hooks.wasm")];
 const CONFIGURATION: &str = "/typed_config/config/configuration/value";

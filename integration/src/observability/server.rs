@@ -46,6 +46,11 @@ pub fn promtool(folder: &Path, arguments: &[&str]) -> TestResult<String> {
 // === impl Prometheus ===
 
 impl Prometheus {
+    /// Whether there is one to start.
+    pub fn is_installed() -> bool {
+        Command::new("prometheus").arg("--version").output().is_ok_and(|output| output.status.success())
+    }
+
     /// Starts one on a free port of 127.0.0.1, with these rules, in a folder of its own. All targets are of the job `holdfast`.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::SOON;
 use crate::shipped::Shipped;
 
-const BREAKER: &str = "active-active-breaker.yaml";
+const HOLDFAST: &str = "active-active-holdfast.yaml";
 
 /// Two instances in each of two regions, behind `active-active.yaml`.
 struct Site {
@@ -144,8 +144,8 @@ fn a_region_without_instances_fails_over_too() -> TestResult {
 fn users_come_home_when_their_region_works_again() -> TestResult {
     let site = Site::start()?;
     let homes = site.homes()?;
-    let quick = json!({"open": {"base": "500ms", "max": "500ms"}, "recovery": {"over": "500ms"}});
-    site.shipped.push_policy(BREAKER, &patch(site.shipped.policy(BREAKER)?, quick))?;
+    let quick = json!({"circuit_breaker": {"open": {"base": "500ms", "max": "500ms"}, "recovery": {"over": "500ms"}}});
+    site.shipped.push_policy(HOLDFAST, &patch(site.shipped.policy(HOLDFAST)?, quick))?;
     site.open_eu()?;
     site.fail_eu(&Fault::Healthy);
     let user = (*of_region(&homes, "eu").first().expect("a user of eu")).clone();
@@ -193,8 +193,8 @@ fn endpoints_and_settings_are_replaced_under_traffic() -> TestResult {
 
     newcomer.set(Fault::Status(503));
     eventually("it opens", SOON, || site.ask("user-1", "eu").map(|reply| reply.rejected_by().is_some()))?;
-    let watching = patch(site.shipped.policy(BREAKER)?, json!({"mode": "dry_run"}));
-    site.shipped.push_policy(BREAKER, &watching)?;
+    let watching = patch(site.shipped.policy(HOLDFAST)?, json!({"circuit_breaker": {"mode": "dry_run"}}));
+    site.shipped.push_policy(HOLDFAST, &watching)?;
     eventually("it only watches now", SOON, || {
         site.ask("user-1", "eu").map(|reply| (reply.status, reply.rejected_by().is_none()) == (503, true))
     })

@@ -37,7 +37,7 @@ const BOOTSTRAPS: [&str; 13] = [
     "upstream-chain.yaml",
 ];
 const PARTS: [&str; 5] = [
-    "active-active-breaker.yaml",
+    "active-active-holdfast.yaml",
     "active-active-eu.yaml",
     "active-active-us.yaml",
     "idempotency-redis-plugin.yaml",

@@ -169,6 +169,7 @@ impl<H: Host + Clone + 'static> Suite<H> {
     fn calls() -> Calls {
         Calls {
             protocol_health: protocol_health::filter::Call::default(),
+            metrics: metrics::filter::Call::default(),
             idempotency: idempotency::request::Shared::default(),
             circuit_breaker: circuit_breaker::filter::Call::default(),
             retry_budget: retry_budget::filter::Call::default(),
@@ -208,6 +209,7 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
         let mut faults = Faults::default();
         let parts = Parts {
             protocol_health: configure(&host, &settings, Part::ProtocolHealth, &mut faults),
+            metrics: configure(&host, &settings, Part::Metrics, &mut faults),
             idempotency: configure(&host, &settings, Part::Idempotency, &mut faults),
             circuit_breaker: configure(&host, &settings, Part::CircuitBreaker, &mut faults),
             retry_budget: configure(&host, &settings, Part::RetryBudget, &mut faults),

@@ -2,18 +2,21 @@
 
 use circuit_breaker::CircuitBreaker;
 use idempotency::Idempotency;
+use metrics::Metrics;
 use protocol_health::ProtocolHealth;
 use retry_budget::RetryBudget;
 use sdk_shim::common::Chain;
 
 /// How many there are.
-pub const PARTS: usize = 4;
+pub const PARTS: usize = 5;
 
 /// A plugin of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Whatever it was spoken in.
     ProtocolHealth,
+    /// Each request and each attempt, counted once.
+    Metrics,
     /// At most one execution per key.
     Idempotency,
     /// Calls end before they cost anything.
@@ -26,12 +29,14 @@ pub enum Part {
 
 impl Part {
     /// Each of them, in the order of their numbers.
-    pub const ALL: [Self; PARTS] = [Self::ProtocolHealth, Self::Idempotency, Self::CircuitBreaker, Self::RetryBudget];
+    pub const ALL: [Self; PARTS] =
+        [Self::ProtocolHealth, Self::Metrics, Self::Idempotency, Self::CircuitBreaker, Self::RetryBudget];
 
     /// As the configuration spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ProtocolHealth => "protocol_health",
+            Self::Metrics => "metrics",
             Self::Idempotency => "idempotency",
             Self::CircuitBreaker => "circuit_breaker",
             Self::RetryBudget => "retry_budget",
@@ -43,7 +48,9 @@ impl Part {
     pub const fn in_order(chain: Chain) -> [Self; PARTS] {
         match chain {
             Chain::Downstream => Self::ALL,
-            Chain::Upstream => [Self::Idempotency, Self::CircuitBreaker, Self::RetryBudget, Self::ProtocolHealth],
+            Chain::Upstream => {
+                [Self::Metrics, Self::Idempotency, Self::CircuitBreaker, Self::RetryBudget, Self::ProtocolHealth]
+            }
         }
     }
 }
@@ -53,6 +60,8 @@ impl Part {
 pub struct Parts {
     /// See [`Part::ProtocolHealth`].
     pub protocol_health: Option<ProtocolHealth>,
+    /// See [`Part::Metrics`].
+    pub metrics: Option<Metrics>,
     /// See [`Part::Idempotency`].
     pub idempotency: Option<Idempotency>,
     /// See [`Part::CircuitBreaker`].
@@ -66,6 +75,8 @@ pub struct Parts {
 pub struct Calls {
     /// See [`Part::ProtocolHealth`].
     pub protocol_health: protocol_health::filter::Call,
+    /// See [`Part::Metrics`].
+    pub metrics: metrics::filter::Call,
     /// See [`Part::Idempotency`].
     pub idempotency: idempotency::request::Shared,
     /// See [`Part::CircuitBreaker`].
@@ -81,6 +92,13 @@ macro_rules! with_part {
             Part::ProtocolHealth => match &$parts.protocol_health {
                 Some($plugin) => {
                     let $call = &mut $calls.protocol_health;
+                    $act
+                }
+                None => $otherwise,
+            },
+            Part::Metrics => match &$parts.metrics {
+                Some($plugin) => {
+                    let $call = &mut $calls.metrics;
                     $act
                 }
                 None => $otherwise,
@@ -116,6 +134,7 @@ macro_rules! with_plugin {
     ($parts:expr, $part:expr, |$plugin:ident| $act:expr, else $otherwise:expr) => {
         match $part {
             Part::ProtocolHealth => $parts.protocol_health.as_ref().map_or($otherwise, |$plugin| $act),
+            Part::Metrics => $parts.metrics.as_ref().map_or($otherwise, |$plugin| $act),
             Part::Idempotency => $parts.idempotency.as_ref().map_or($otherwise, |$plugin| $act),
             Part::CircuitBreaker => $parts.circuit_breaker.as_ref().map_or($otherwise, |$plugin| $act),
             Part::RetryBudget => $parts.retry_budget.as_ref().map_or($otherwise, |$plugin| $act),

@@ -164,6 +164,10 @@ impl<H: Host> Host for SharedHost<H> {
         self.proxy.increment(id, by);
     }
 
+    fn adjust(&self, id: MetricId, by: i64) {
+        self.proxy.adjust(id, by);
+    }
+
     fn record(&self, id: MetricId, value: u64) {
         self.proxy.record(id, value);
     }

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the demo is what it prints")]
 
 mod chart;
+mod counted;
 mod interrupt;
 mod load;
 mod report;
@@ -29,7 +30,7 @@ use story::{Pace, Story};
 const USAGE: &str = "\
 cargo xtask demo [options]
 
-  --serve      keep everything up after the story, and print what to curl
+  --serve      keep everything up after the story, print what to curl, and start a Prometheus where one is installed
   --fast       the same story in about 20 s, with shorter windows
   --plain      one line per second, also on a terminal
   --svg FILE   where the timeline goes (else target/demo/timeline.svg)";
@@ -81,10 +82,15 @@ fn run(options: &Options) -> TestResult<bool> {
     println!("\n{}", report::table(&record));
     write(&options.svg, &svg::timeline(&record))?;
     println!("Timeline: {}", options.svg.display());
+    println!(
+        "\nCounted by Holdfast ({}):\n\n{}",
+        story.with.metrics_url(),
+        counted::tables(&story.with.envoy.prometheus()?)
+    );
     let (verdict, good) = report::verdict(&record);
-    println!("\n{verdict}");
+    println!("{verdict}");
     if options.serve {
-        serve::until_interrupted(&story);
+        serve::until_interrupted(&story)?;
     }
     Ok(good)
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::shipped::Shipped;
 
-const BREAKER: &str = "active-active-breaker.yaml";
+const HOLDFAST: &str = "active-active-holdfast.yaml";
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
-/// The names of our metrics begin with it.
+const CLUSTERS: &str = "/static_resources/clusters";
+/// The names of the breaker's metrics begin with it.
 const METRIC: &str = "wasmcustom.holdfast_circuit_breaker_";
 const SCOPE: &str = "chain=downstream;instance=default;key=orders-eu";
 
@@ -48,7 +49,11 @@ impl Side {
     pub(crate) fn without_holdfast() -> TestResult<Self> {
         Self::start(|config| {
             if let Some(filters) = config.pointer_mut(FILTERS).and_then(Value::as_array_mut) {
-                filters.retain(|filter| filter["name"] != "circuit-breaker");
+                filters.retain(|filter| filter["name"] != "holdfast");
+            }
+            if let Some(clusters) = config.pointer_mut(CLUSTERS).and_then(Value::as_array_mut) {
+                let options = "typed_extension_protocol_options";
+                clusters.iter_mut().filter_map(Value::as_object_mut).for_each(|cluster| drop(cluster.remove(options)));
             }
         })
     }
@@ -66,7 +71,12 @@ impl Side {
 
     /// Changes the breaker's settings while it runs, over ECDS.
     pub(crate) fn set_policy(&self, change: Value) -> TestResult {
-        self.shipped.push_policy(BREAKER, &patch(self.shipped.policy(BREAKER)?, change))
+        self.shipped.push_policy(HOLDFAST, &patch(self.shipped.policy(HOLDFAST)?, change))
+    }
+
+    /// Where Prometheus reads what was counted.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}/stats/prometheus", self.envoy.admin_port())
     }
 
     /// The region that serves a user who may be served anywhere.
@@ -97,5 +107,5 @@ impl Side {
 
 /// Shorter windows for the short story.
 pub(crate) fn fast_policy() -> Value {
-    json!({"window": {"time": "2s"}, "open": {"base": "1s", "max": "2s"}, "recovery": {"over": "3s"}})
+    json!({"circuit_breaker": {"window": {"time": "2s"}, "open": {"base": "1s", "max": "2s"}, "recovery": {"over": "3s"}}})
 }
