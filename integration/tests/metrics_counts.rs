@@ -311,3 +311,55 @@ fn an_attempt_that_the_budget_refused_reached_nobody_and_is_a_rejection_of_the_b
         .wait_for_log("line=[outcome=local_reject attempts=2 breaker=closed replay=no cause=budget] status=503", SOON)
         .map(drop)
 }
+
+#[test]
+fn what_protocol_health_refuses_before_anybody_sees_it_is_a_rejection_and_no_request() -> TestResult {
+    let services = Services::start()?;
+    let health = Wasm::module("protocol_health")?.name("health").config(&json!({"deadline": {}}));
+    let filters = [health.filter(), down(&json!({}))?.filter()];
+    let bootstrap =
+        tagged(config::bootstrap(&[listener(&filters, &routes())], &services.clusters(&[up(json!({}))?.filter()])))?;
+    let envoy = Envoy::start(&bootstrap)?;
+    let edge = envoy.port("edge")?;
+    for n in 1..=3 {
+        let late = Call::get(edge, "/rest").header("x-request-timeout", "0").send()?;
+        ensure!(late.rejected_by() == Some("protocol-health; cause=deadline"), "{late:?}");
+        shows(&envoy, "rejections_total", &[("plugin", "protocol-health"), ("cause", "deadline")], n)?;
+    }
+    // A probe of this node is nobody's request, and no refusal either.
+    ensure!(client::get(edge, "/healthz", &[])?.status == 200);
+    ensure!(client::get(edge, "/rest", &[])?.status == 200);
+    shows(&envoy, "requests_total", &[], 1)?;
+    shows(&envoy, "rejections_total", &[], 3)?;
+    envoy
+        .wait_for_log("line=[outcome=local_reject attempts=0 breaker=closed replay=no cause=deadline] status=504", SOON)
+        .map(drop)
+}
+
+/// Two judges of one attempt: what protocol-health reads in a body is what metrics count, of the request and of the attempt.
+#[test]
+fn what_protocol_health_reads_is_what_is_counted() -> TestResult {
+    let services = Services::start()?;
+    let errors = json!({"data": null, "errors": [{"message": "connection refused", "path": ["orders"]}]});
+    services.well.set_answer(integration::Answer::json(&errors));
+    let health = Wasm::module("protocol_health")?.name("health");
+    let health = health.config(&json!({"chain": "upstream", "signal": "observe"}));
+    let clusters = services.clusters(&[up(json!({}))?.filter(), health.filter()]);
+    let filters = [down(&json!({}))?.filter()];
+    let envoy = Envoy::start(&tagged(config::bootstrap(&[listener(&filters, &routes())], &clusters))?)?;
+    let edge = envoy.port("edge")?;
+    let query = Call::post(edge, "/graphql", br#"{"query": "{orders}"}"#).header("content-type", "application/json");
+    let mut sent = 0;
+    // The word that there is something to hear is heard with a tick.
+    eventually("it is heard", SOON, || {
+        ensure!(query.send()?.status == 200);
+        sent += 1;
+        Ok::<_, anyhow::Error>(counted(&envoy, "requests_total", &[("outcome", "server_fault")])? > 0)
+    })?;
+    for (name, chain) in [("requests_total", "downstream"), ("attempts_total", "upstream")] {
+        shows(&envoy, name, &[("protocol", "graphql"), ("chain", chain)], sent)?;
+        let told = counted(&envoy, name, &[("protocol", "graphql"), ("outcome", "server_fault")])?;
+        ensure!(told > 0, "{name}: {told} of {sent}");
+    }
+    Ok(())
+}

@@ -1,7 +1,8 @@
 //! The adapter: what a proxy calls, and nothing that decides.
 
 use crate::attempt::{Attempt, Upstream};
-use crate::request::{Downstream, Request};
+use crate::call::Request;
+use crate::request::Downstream;
 use core::time::Duration;
 use sdk_shim::common::Chain;
 use sdk_shim::config::Faults;

@@ -10,13 +10,14 @@
 //! | which series there are, and how many at most | [`series`], [`row`] |
 //! | what is spoken | [`spoken`], [`frames`] |
 //! | what a response tells, and who gave it | [`heard`], [`local`] |
-//! | per request | [`request`] |
+//! | per request | [`request`], [`call`] |
 //! | a request that was never seen | [`unseen`] |
 //! | the one line about a request for access logs | [`line`] |
 //! | per attempt | [`attempt`] |
 //! | how these meet the proxy | [`filter`] |
 
 pub mod attempt;
+pub mod call;
 pub mod config;
 pub mod filter;
 pub mod frames;

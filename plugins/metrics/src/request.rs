@@ -1,22 +1,19 @@
 //! Once per request: what it came to, how long it took, what it moved.
 
+use crate::call::{ABSENT, Request, UNKNOWN, Verdict};
 use crate::frames::Frames;
 use crate::heard::{self, Heard};
-use crate::line::{LINE, Line};
 use crate::local::{self, Local};
 use crate::policy::{HeaderLabel, Policy};
-use crate::row::{Place, REQUESTS};
+use crate::row::REQUESTS;
 use crate::series::Series;
 use crate::spoken::Spoken;
-use core::time::Duration;
 use sdk_shim::ending;
 use sdk_shim::host::{Body, Host, Map};
 use sdk_shim::key::{MAX_KEY, NONE, OTHER, clean};
 use sdk_shim::labels::Label;
 use sdk_shim::notice::Notice;
 use sdk_shim::outcome::{Answer, Outcome, TELLS, flag, told_at_last};
-use sdk_shim::time::Instant;
-use std::rc::Rc;
 
 /// The entry in a listener's filters.
 #[derive(Debug)]
@@ -25,94 +22,6 @@ pub struct Downstream {
     pub(crate) series: Series,
     /// Whether protocol-health tells what answers mean.
     pub(crate) outcomes: Notice,
-}
-
-/// A value of a label that a header fills, by its place among those allowed.
-const ABSENT: u8 = u8::MAX;
-const UNKNOWN: u8 = u8::MAX - 1;
-
-/// A request under way.
-#[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact that came at a time of its own")]
-pub struct Request {
-    place: Rc<Place>,
-    /// What headers said for the labels that they fill.
-    values: [u8; 4],
-    canary: Option<String>,
-    started: Instant,
-    ttfb: Option<Duration>,
-    attempts: Option<u64>,
-    heard: Heard,
-    /// The whole of it has gone by.
-    sent: bool,
-    /// So has the whole response.
-    complete: bool,
-    is_stream: bool,
-    /// Bytes of the request's body and of the response's.
-    bytes: [u64; 2],
-    frames: [Frames; 2],
-    /// What the line said when it was last written.
-    said: Option<(Outcome, u64)>,
-}
-
-/// What it all came to.
-struct Verdict<'a> {
-    outcome: Outcome,
-    local: Option<&'a Local>,
-    error: Option<&'static str>,
-}
-
-impl Verdict<'_> {
-    fn cause(&self) -> &str {
-        let rejection = self.local.and_then(|local| local.rejection.as_ref());
-        rejection.map_or_else(|| self.error.unwrap_or_default(), |rejection| &rejection.cause)
-    }
-}
-
-// === impl Request ===
-
-impl Request {
-    /// The whole request has gone by.
-    pub const fn sent(&mut self) {
-        self.sent = true;
-    }
-
-    fn count(&mut self, direction: usize, size: usize) {
-        if let Some(bytes) = self.bytes.get_mut(direction) {
-            *bytes = bytes.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// What was heard was bad enough already.
-    fn is_bad(&self) -> bool {
-        matches!(&self.heard, Heard::Service { outcome, .. } if *outcome != Outcome::Ok)
-    }
-
-    /// Writes the line, unless it says that already; gives what it says.
-    fn say(&self, host: &impl Host, verdict: &Verdict<'_>) -> (Outcome, u64) {
-        let (outcome, attempts) = (verdict.outcome, self.attempts.unwrap_or(0));
-        if self.said != Some((outcome, attempts)) {
-            let line = Line { outcome, attempts, cause: verdict.cause() }.text(host);
-            host.set_property(LINE, line.as_bytes());
-        }
-        (outcome, attempts)
-    }
-
-    fn becomes(&mut self, host: &impl Host, series: &Series, spoken: Spoken) {
-        if spoken == self.place.spoken() {
-            return;
-        }
-        let place = series.sibling(host, &self.place, spoken);
-        self.place.under_way(host, series, -1);
-        place.under_way(host, series, 1);
-        self.place = place;
-    }
-
-    fn is_stream_now(&mut self, host: &impl Host, series: &Series) {
-        if !core::mem::replace(&mut self.is_stream, true) {
-            self.place.stream(host, series, 1);
-        }
-    }
 }
 
 // === impl Downstream ===

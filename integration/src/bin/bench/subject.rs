@@ -39,10 +39,12 @@ pub(crate) enum Role {
     BudgetUpstream,
     /// Protocol health's entry of attempts, for a request that is no GraphQL.
     HealthUpstream,
+    /// The metrics plugin's entry of requests, for a request that a service answers.
+    MetricsDownstream,
+    /// Its entry of attempts.
+    MetricsUpstream,
     /// Idempotency keys, for a request that isn't theirs.
     NotOurs,
-    /// What is counted of each request.
-    Metrics,
     /// All plugins in one module, in the listener's chain.
     Suite,
     /// The same as modules of their own.
@@ -116,7 +118,9 @@ pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
         [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?, health_rest()?]
             .map(|subject| subject.visited(2)),
     );
-    let suites = [metrics()?, suite()?, separate()?, suite_upstream()?, separate_upstream()?, suite_both()?];
+    let metrics = [metrics_downstream()?, metrics_upstream()?, metrics_both()?].map(|subject| subject.visited(2));
+    subjects.extend(metrics);
+    let suites = [suite()?, separate()?, suite_upstream()?, separate_upstream()?, suite_both()?];
     subjects.extend(suites.map(|subject| subject.visited(2)));
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
@@ -206,7 +210,7 @@ fn health(role: Role, name: &str, protocol: &str) -> Result<Subject> {
 
 fn metrics() -> Result<Subject> {
     let module = Wasm::module("metrics")?.vm_id("metrics");
-    Ok(Subject::wasm(Role::Metrics, "metrics", &module, modules()?.join("metrics.wasm")))
+    Ok(Subject::wasm(Role::Other, "metrics", &module, modules()?.join("metrics.wasm")))
 }
 
 /// What the plugins of a listener are configured with, by their modules' names.
@@ -271,6 +275,25 @@ fn suite_both() -> Result<Subject> {
     let down = suite_of("suite-both", "downstream", &downstream())?;
     let subject = Subject::stock(Role::Other, "suite, both chains", &[down.filter()]);
     Ok(Subject { upstream: vec![suite_of("suite-both", "upstream", &upstream())?.filter()], ..subject })
+}
+
+fn metrics_downstream() -> Result<Subject> {
+    let module = Wasm::module("metrics")?.vm_id("metrics-down");
+    let file = modules()?.join("metrics.wasm");
+    Ok(Subject::wasm(Role::MetricsDownstream, "metrics, downstream", &module, file))
+}
+
+fn metrics_upstream() -> Result<Subject> {
+    let module = Wasm::module("metrics")?.vm_id("metrics-up").config(&json!({"chain": "upstream"}));
+    let subject = Subject::stock(Role::MetricsUpstream, "metrics, upstream", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
+}
+
+/// Both entries in one VM, as they are shipped.
+fn metrics_both() -> Result<Subject> {
+    let module = || Wasm::module("metrics").map(|module| module.vm_id("metrics"));
+    let subject = Subject::stock(Role::Other, "metrics, both entries", &[module()?.filter()]);
+    Ok(Subject { upstream: vec![module()?.config(&json!({"chain": "upstream"})).filter()], ..subject })
 }
 
 fn lua() -> Value {

@@ -8,12 +8,12 @@ use crate::table::{Row, Table, difference, ratio};
 const TO_NOOP: f64 = 1.75;
 /// What protocol health adds to an attempt that is no GraphQL, in the no-op module's.
 const HEALTH_TO_NOOP: f64 = 2.0;
+/// What metrics add to a healthy request, in the no-op module's addition to one that a service answers too.
+const METRICS_TO_NOOP: f64 = 2.0;
 /// The closed breaker's addition, in that of its bare host calls.
 const TO_HOST_CALLS: f64 = 1.25;
 /// The addition with 1,000 keys, in that with one.
 const GROWTH: f64 = 1.2;
-/// What counting each request adds, in the no-op module's.
-const METRICS_TO_NOOP: f64 = 2.0;
 /// What all plugins together add to a request, in the no-op module's.
 const SUITE_TO_NOOP: f64 = 3.5;
 /// The same of an attempt.
@@ -56,12 +56,11 @@ pub(crate) enum Answer {
 pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
     let breaker = [to_noop(table), to_host_calls(table), to_lua(table), growth(table), size(table)];
     let others = [budget_downstream(table), proxied.and_then(budget_upstream), proxied.and_then(health_upstream)];
-    let metrics = noops(table, Role::Metrics, "metrics", METRICS_TO_NOOP);
+    let metrics = [proxied.and_then(metrics_downstream), proxied.and_then(metrics_upstream)];
     let suite = [
-        metrics,
-        noops(table, Role::Suite, "suite, all five", SUITE_TO_NOOP),
+        proxied.and_then(|proxied| noops(proxied, Role::Suite, "suite, all five", SUITE_TO_NOOP)),
         proxied.and_then(|proxied| upstream(proxied, Role::SuiteUpstream, "suite, all four", SUITE_UPSTREAM_TO_NOOP)),
-        saved(table, Role::Separate, Role::Suite, "five modules, times the suite's addition"),
+        proxied.and_then(|proxied| saved(proxied, Role::Separate, Role::Suite, "five modules, times the suite's addition")),
         proxied.and_then(|proxied| {
             saved(
                 proxied,
@@ -73,7 +72,7 @@ pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
         memory(table),
         size_of(table, Role::Suite, "suite's module", SUITE_SIZE),
     ];
-    breaker.into_iter().chain(others).chain(suite).flatten().collect()
+    breaker.into_iter().chain(others).chain(metrics).chain(suite).flatten().collect()
 }
 
 fn budget_downstream(table: &Table) -> Option<Verdict> {
@@ -116,6 +115,17 @@ fn budget_upstream(proxied: &Table) -> Option<Verdict> {
 
 fn health_upstream(proxied: &Table) -> Option<Verdict> {
     upstream(proxied, Role::HealthUpstream, "protocol health", HEALTH_TO_NOOP)
+}
+
+/// Where a proxy answers by itself metrics ask who it was, so it is compared where a service answers.
+fn metrics_downstream(proxied: &Table) -> Option<Verdict> {
+    let measured = ratio(&proxied.row(Role::MetricsDownstream)?.added, &proxied.row(Role::Noop)?.added);
+    let promise = "metrics downstream, times the no-op's there".to_owned();
+    Some(Verdict { promise, unit: "x", bound: Bound::AtMost(METRICS_TO_NOOP), measured })
+}
+
+fn metrics_upstream(proxied: &Table) -> Option<Verdict> {
+    upstream(proxied, Role::MetricsUpstream, "metrics", METRICS_TO_NOOP)
 }
 
 fn to_noop(table: &Table) -> Option<Verdict> {
