@@ -101,7 +101,6 @@ impl<H: Host + 'static> Plugin<H> for Metrics {
         match (self, call) {
             (Self::Upstream(entry), Call::Attempt(attempt)) => entry.headers(host, attempt, end),
             (Self::Downstream(entry), Call::Request(request)) => entry.headers(host, request, end),
-            (Self::Downstream(entry), Call::Unseen) => entry.unseen(host),
             _ => {}
         }
         Flow::Continue
@@ -132,8 +131,10 @@ impl<H: Host + 'static> Plugin<H> for Metrics {
     }
 
     fn on_log(&self, call: &mut Call, host: &H) {
-        if let (Self::Downstream(entry), Call::Request(request)) = (self, call) {
-            entry.end(host, request);
+        match (self, call) {
+            (Self::Downstream(entry), Call::Request(request)) => entry.end(host, request),
+            (Self::Downstream(entry), Call::Unseen) => entry.unseen(host),
+            _ => {}
         }
     }
 }

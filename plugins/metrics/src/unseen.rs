@@ -1,4 +1,4 @@
-//! A request that an earlier filter answered: only its response goes by here (docs/hosts.md, T12).
+//! A request that an earlier filter answered: as a rule only its log goes by here, with the response's headers (docs/hosts.md).
 //!
 //! Nobody knows when it began or what it was spoken in, so it is no request of ours. But a refusal or a replay of a plugin before this one happened all the same.
 
@@ -13,7 +13,7 @@ use sdk_shim::host::Host;
 use sdk_shim::outcome::Outcome;
 
 impl Downstream {
-    /// Its response's headers are here.
+    /// It is logged; its response's headers are here.
     pub fn unseen<H: Host>(&self, host: &H) {
         if host.capabilities().response_flags && ending::details(host) == VIA_UPSTREAM {
             return;
