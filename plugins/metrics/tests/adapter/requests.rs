@@ -146,3 +146,17 @@ fn off_is_off() {
     call(&plugin, "200");
     assert!(plugin.host().calls().is_empty() && plugin.tick_period().is_none());
 }
+
+#[test]
+fn the_line_of_a_healthy_request_is_like_all_others() {
+    let plugin = worker(&envoy(), "{}");
+    let said = |attempts: i64, phase: &str| {
+        let mut call = plugin.stream().property_number("upstream.request_attempt_count", attempts).request(GET);
+        call.filter_state().set("holdfast.circuit_breaker.phase", phase.as_bytes());
+        call.respond(&[(":status", "200")], true);
+        ended(call)
+    };
+    assert_eq!(said(1, ""), "outcome=ok attempts=1 breaker=closed replay=no cause=-");
+    assert_eq!(said(2, ""), "outcome=ok attempts=2 breaker=closed replay=no cause=-");
+    assert_eq!(said(1, "recovering"), "outcome=ok attempts=1 breaker=recovering replay=no cause=-");
+}
