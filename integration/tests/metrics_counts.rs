@@ -363,3 +363,17 @@ fn what_protocol_health_reads_is_what_is_counted() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn a_grpc_call_of_two_messages_is_a_stream_and_one_of_one_is_none() -> TestResult {
+    let stage = Stage::start()?;
+    let frame = b"\0\0\0\0\x08an order";
+    for messages in [1, 2, 1, 3, 2] {
+        let call = Call::post(stage.edge, "/shop.Orders/Get", &frame.repeat(messages)).http2();
+        let reply = call.header("content-type", "application/grpc").header("te", "trailers").send()?;
+        ensure!(reply.status == 200, "{reply:?}");
+    }
+    shows(&stage.envoy, "requests_total", &[("protocol", "grpc"), ("outcome", "ok")], 5)?;
+    shows(&stage.envoy, "streams_total", &[("protocol", "grpc"), ("outcome", "ok")], 3)?;
+    shows(&stage.envoy, "streams_open", &[], 0)
+}
