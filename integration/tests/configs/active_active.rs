@@ -46,6 +46,12 @@ impl Site {
         (0..60).map(home).collect()
     }
 
+    /// A metric of the breaker of region eu. Envoy 1.36 puts all that a VM counts under the cluster whose filters began it.
+    fn of_eu(&self, what: &str) -> TestResult<u64> {
+        let name = format!("holdfast_circuit_breaker_{what};chain=downstream;instance=default;key=orders-eu");
+        Ok(self.envoy.stats(&format!("^(cluster\\.[^.]+\\.)?wasmcustom\\.{name}$"))?.values().sum())
+    }
+
     fn fail_eu(&self, fault: &Fault) {
         self.eu.iter().for_each(|instance| instance.set(fault.clone()));
     }
@@ -116,8 +122,7 @@ fn a_failing_region_is_left_in_peace_and_its_users_are_served_by_the_other() -> 
     }
     assert_eq!(site.eu.iter().map(Upstream::hits).sum::<u64>(), hits, "the sick region was asked");
     let moved = of_region(&homes, "eu").len() as u64;
-    let rerouted = "wasmcustom.holdfast_circuit_breaker_rerouted_total;chain=downstream;instance=default;key=orders-eu";
-    assert_eq!(site.envoy.stat(rerouted)?, moved);
+    assert_eq!(site.of_eu("rerouted_total")?, moved);
 
     let stays = site.ask("user-1", "eu")?;
     assert_eq!((stays.status, stays.rejected_by()), (503, Some("circuit-breaker; cause=open")));
@@ -149,11 +154,10 @@ fn users_come_home_when_their_region_works_again() -> TestResult {
     site.open_eu()?;
     site.fail_eu(&Fault::Healthy);
     let user = (*of_region(&homes, "eu").first().expect("a user of eu")).clone();
-    let state = "wasmcustom.holdfast_circuit_breaker_state;chain=downstream;instance=default;key=orders-eu";
     eventually("the breaker closes", SOON, || {
         site.ask(&user, "any")?;
         site.ask("user-1", "eu")?;
-        Ok::<_, anyhow::Error>(site.envoy.stat(state)? == 0)
+        Ok::<_, anyhow::Error>(site.of_eu("state")? == 0)
     })?;
     // One instance may still be ejected; the region is home all the same.
     let home = site.ask(&user, "any")?;

@@ -7,6 +7,7 @@ use crate::local::Local;
 use crate::row::Place;
 use crate::series::Series;
 use crate::spoken::Spoken;
+use core::cell::Cell;
 use core::time::Duration;
 use sdk_shim::host::Host;
 use sdk_shim::outcome::Outcome;
@@ -38,6 +39,8 @@ pub struct Request {
     /// Bytes of the request's body and of the response's.
     pub(crate) bytes: [u64; 2],
     pub(crate) frames: [Frames; 2],
+    /// It met a breaker that isn't closed, which may have sent it another way.
+    pub(crate) met_breaker: Cell<bool>,
     /// What the line said when it was last written.
     pub(crate) said: Option<(Outcome, u64)>,
 }
@@ -79,7 +82,8 @@ impl Request {
     pub(crate) fn say(&self, host: &impl Host, verdict: &Verdict<'_>) -> (Outcome, u64) {
         let (outcome, attempts) = (verdict.outcome, self.attempts.unwrap_or(0));
         if self.said != Some((outcome, attempts)) {
-            let line = Line { outcome, attempts, cause: verdict.cause() }.text(host);
+            let (line, met) = Line { outcome, attempts, cause: verdict.cause() }.text(host);
+            self.met_breaker.set(met);
             host.set_property(LINE, line.as_bytes());
         }
         (outcome, attempts)

@@ -23,13 +23,18 @@ pub struct Line<'a> {
 // === impl Line ===
 
 impl Line<'_> {
-    /// The text; what the breaker says is asked for.
-    pub fn text<H: Host>(&self, host: &H) -> Cow<'static, str> {
+    /// The text, and whether the request met a breaker that isn't closed, which is asked for.
+    pub fn text<H: Host>(&self, host: &H) -> (Cow<'static, str>, bool) {
         let phase = host.property(PHASE).unwrap_or_default();
+        let met = !phase.is_empty();
+        (self.with(&phase), met)
+    }
+
+    fn with(&self, phase: &[u8]) -> Cow<'static, str> {
         if phase.is_empty() && self.outcome == Outcome::Ok && self.attempts == 1 && self.cause.is_empty() {
             return Cow::Borrowed(HEALTHY);
         }
-        let phase = core::str::from_utf8(&phase).ok().filter(|phase| !phase.is_empty()).unwrap_or("closed");
+        let phase = core::str::from_utf8(phase).ok().filter(|phase| !phase.is_empty()).unwrap_or("closed");
         let replay = if self.outcome == Outcome::Replay { "yes" } else { "no" };
         let cause = if self.cause.is_empty() { "-" } else { self.cause };
         let (outcome, attempts) = (self.outcome.as_str(), self.attempts);

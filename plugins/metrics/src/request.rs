@@ -8,6 +8,7 @@ use crate::policy::{HeaderLabel, Policy};
 use crate::row::REQUESTS;
 use crate::series::Series;
 use crate::spoken::Spoken;
+use core::cell::Cell;
 use sdk_shim::ending;
 use sdk_shim::host::{Body, Host, Map};
 use sdk_shim::key::{MAX_KEY, NONE, OTHER, clean};
@@ -56,6 +57,7 @@ impl Downstream {
             is_stream: false,
             bytes: [0; 2],
             frames: [Frames::default(); 2],
+            met_breaker: Cell::new(false),
             said: None,
         }
     }
@@ -155,14 +157,17 @@ impl Downstream {
         let silent = if request.complete { None } else { Self::cut(host, request) };
         let verdict = self.verdict(host, request, silent.as_ref());
         request.say(host, &verdict);
-        let (series, place) = (&self.series, &request.place);
-        place.under_way(host, series, -1);
+        let series = &self.series;
+        request.place.under_way(host, series, -1);
+        // Its attempts count for the route that it took.
+        let taken = request.met_breaker.get().then(|| series.place(host, request.place.spoken()));
+        let place = taken.as_ref().unwrap_or(&request.place);
         let [of_request, of_response] = request.bytes;
         place.bytes(host, series, of_request, of_response);
         let row = series.row(host, place, &self.values(request));
         row.ended(host, (series, place), REQUESTS, verdict.outcome, request.ttfb, Some(duration));
         if request.is_stream {
-            place.stream(host, series, -1);
+            request.place.stream(host, series, -1);
             row.stream_ended(host, series, place, verdict.outcome);
         }
         if let Some(cause) = verdict.error {

@@ -32,6 +32,6 @@ impl Downstream {
         }
         let cause = rejection.as_ref().map_or("", |Rejection { cause, .. }| cause.as_str());
         let line = Line { outcome, attempts: heard::attempts(host).unwrap_or(0), cause };
-        host.set_property(LINE, line.text(host).as_bytes());
+        host.set_property(LINE, line.text(host).0.as_bytes());
     }
 }

@@ -1,6 +1,6 @@
 //! The proxy as the parts see it.
 //!
-//! What one part has asked in a callback, the next one isn't told anew by the proxy ([`Facts`]). And what is ours to give is given here: that a held
+//! What one part has asked in a callback, the time too, the next one isn't told anew by the proxy ([`Facts`]). And what is ours to give is given here: that a held
 //! message goes on is noted, because those behind the holder come first; ticks are shared out ([`Pulse`]); the answer to a call goes to whoever made it.
 
 use crate::facts::{Facts, Place};
@@ -19,6 +19,8 @@ use sdk_shim::time::Instant;
 pub struct SharedHost<H> {
     proxy: H,
     facts: RefCell<Facts>,
+    /// When this callback is, once somebody wanted to know.
+    now: Cell<Option<Instant>>,
     /// Which part is called.
     part: Cell<usize>,
     /// Whose callback the parts are told it is, where that isn't so: a stream that goes on within another one's callback.
@@ -57,6 +59,7 @@ impl<H: Host> SharedHost<H> {
         Self {
             proxy,
             facts: RefCell::default(),
+            now: Cell::new(None),
             part: Cell::new(0),
             posing: Cell::new(None),
             effective: Cell::new(None),
@@ -75,6 +78,7 @@ impl<H: Host> SharedHost<H> {
     /// A callback begins: what is known is old.
     pub fn begin(&self) {
         self.facts.borrow_mut().forget_all();
+        self.now.set(None);
         self.effective.set(None);
     }
 
@@ -140,8 +144,11 @@ impl<H: Host> Host for SharedHost<H> {
         self.proxy.capabilities()
     }
 
+    /// One callback is one moment.
     fn now(&self) -> Instant {
-        self.proxy.now()
+        let now = self.now.get().unwrap_or_else(|| self.proxy.now());
+        self.now.set(Some(now));
+        now
     }
 
     fn log(&self, level: log::Level, line: &str) {

@@ -60,7 +60,9 @@ pub(crate) fn all(table: &Table, proxied: Option<&Table>) -> Vec<Verdict> {
     let suite = [
         proxied.and_then(|proxied| noops(proxied, Role::Suite, "suite, all five", SUITE_TO_NOOP)),
         proxied.and_then(|proxied| upstream(proxied, Role::SuiteUpstream, "suite, all four", SUITE_UPSTREAM_TO_NOOP)),
-        proxied.and_then(|proxied| saved(proxied, Role::Separate, Role::Suite, "five modules, times the suite's addition")),
+        proxied.and_then(|proxied| {
+            saved(proxied, Role::Separate, Role::Suite, "five modules, times the suite's addition")
+        }),
         proxied.and_then(|proxied| {
             saved(
                 proxied,

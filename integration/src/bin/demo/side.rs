@@ -13,6 +13,8 @@ const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 const CLUSTERS: &str = "/static_resources/clusters";
 /// The names of the breaker's metrics begin with it.
 const METRIC: &str = "wasmcustom.holdfast_circuit_breaker_";
+/// What Envoy 1.36 puts before them: all that a VM counts is under the cluster whose filters began it.
+const BEFORE: &str = r"^(cluster\.[^.]+\.)?";
 const SCOPE: &str = "chain=downstream;instance=default;key=orders-eu";
 
 /// One Envoy and its services.
@@ -97,10 +99,12 @@ impl Side {
 
     /// What `/stats` says of the breaker of region eu.
     pub(crate) fn breaker(&self) -> TestResult<Breaker> {
-        let found = self.envoy.stats(&format!("^{METRIC}(state|transitions_total);"))?;
-        let state = found.get(&format!("{METRIC}state;{SCOPE}")).copied().unwrap_or(0);
+        let found = self.envoy.stats(&format!("{BEFORE}{METRIC}(state|transitions_total);"))?;
+        let found: BTreeMap<&str, u64> =
+            found.iter().filter_map(|(name, value)| Some((name.get(name.find(METRIC)?..)?, *value))).collect();
+        let state = found.get(format!("{METRIC}state;{SCOPE}").as_str()).copied().unwrap_or(0);
         let prefix = format!("{METRIC}transitions_total;{SCOPE};to=");
-        let to = |(name, count): (&String, &u64)| Some((name.strip_prefix(&prefix)?.to_owned(), *count));
+        let to = |(name, count): (&&str, &u64)| Some((name.strip_prefix(&prefix)?.to_owned(), *count));
         Ok(Breaker { state, transitions: found.iter().filter_map(to).collect() })
     }
 }

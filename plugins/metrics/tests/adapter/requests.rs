@@ -21,6 +21,21 @@ fn each_request_counts_once_by_what_it_came_to() {
     assert_eq!(rest(&proxy, "requests_in_flight"), 0);
 }
 
+/// Its attempts count for the route that it took, and a quotient of the two is only worth something if it does too.
+#[test]
+fn a_request_that_a_breaker_sent_another_way_counts_for_the_route_that_it_took() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, "{}");
+    let mut moved = plugin.request(GET);
+    moved.filter_state().set("holdfast.circuit_breaker.phase", b"open");
+    moved.set("xds.route_name", "other-region");
+    moved.respond(&[(":status", "200")], true);
+    moved.finish();
+    let other = "holdfast_requests_total;chain=downstream;instance=default;route=other-region;protocol=rest;outcome=ok";
+    assert_eq!((proxy.metric(other), rest(&proxy, "requests_total;outcome=ok")), (1, 0));
+    assert_eq!(rest(&proxy, "requests_in_flight"), 0, "where it began it ends");
+}
+
 #[test]
 fn times_are_microseconds_and_end_where_they_say() {
     let proxy = envoy();

@@ -19,10 +19,10 @@ pub(crate) const POST: &[(&str, &str); 5] = &[
 pub(crate) const ORDER: &[u8] = br#"{"amount": 10}"#;
 
 /// All of a listener's plugins, with a store in memory and a breaker that two failures open.
-pub(crate) const DOWN: &str = r#"{"headers_stop_iteration": true, "protocol_health": {}, "idempotency": {"store": {"kind": "memory"}},
+pub(crate) const DOWN: &str = r#"{"headers_stop_iteration": true, "protocol_health": {}, "metrics": {}, "idempotency": {"store": {"kind": "memory"}},
     "circuit_breaker": {"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2}, "retry_budget": {}}"#;
 /// All of a cluster's.
-pub(crate) const UP: &str = r#"{"chain": "upstream", "headers_stop_iteration": true, "circuit_breaker": {}, "retry_budget": {},
+pub(crate) const UP: &str = r#"{"chain": "upstream", "headers_stop_iteration": true, "metrics": {}, "circuit_breaker": {}, "retry_budget": {},
     "protocol_health": {"hold": {"time": "100ms"}}}"#;
 
 /// An Envoy with one route that can hold messages back.
