@@ -4,6 +4,7 @@ mod metrics;
 
 use anyhow::ensure;
 use integration::client::Call;
+use integration::config::suite;
 use integration::{DynamicFilter, Envoy, TestResult, Upstream, client, config, eventually};
 use metrics::{SOON, down, listener, tagged};
 use sdk_shim::identity::config_hash;
@@ -77,8 +78,7 @@ fn how_it_is_written_makes_no_difference() -> TestResult {
     node.shows(&[(A, 1.0)])?;
     node.filter.update(&entry("{ \"graphql\": {\"paths\": [\"/a\"]},\n  \"max_series\": 1e3 }")?)?;
     let mut typed = entry(A)?;
-    let of_struct =
-        json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": serde_json::from_str::<Value>(A)?});
+    let of_struct = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": suite::configuration("metrics", &serde_json::from_str(A)?)});
     typed["config"]["configuration"] = of_struct;
     node.shows(&[(A, 1.0)])?;
     node.filter.update(&typed)?;

@@ -40,6 +40,9 @@ pub trait Plugin<H: Host>: Sized + 'static {
     /// As metrics, logs and `x-holdfast-reject` name it.
     const NAME: &'static str;
 
+    /// Whether it says itself which configurations are in force ([`crate::identity::show`]), as one must that runs several plugins.
+    const SHOWS_ITSELF: bool = false;
+
     /// Reads the configuration. Every fault at once, or a plugin; nothing half-applied.
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults>;
 

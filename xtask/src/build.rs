@@ -222,7 +222,7 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     // So are constants that come more than once.
     let hoist = (module.profile != FAST).then_some("--const-hoisting");
     // And what only shows once expressions were taken apart: a hundredth.
-    let apart: &[&str] = if module.profile != FAST { &["--flatten", "--rereloop", "-Oz"] } else { &[] };
+    let apart: &[&str] = if module.profile == FAST { &[] } else { &["--flatten", "--rereloop", "-Oz"] };
     let cmd = cmd.args(merge).args(apart).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
     cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     let mut bytes = fs::read(&optimized)?;

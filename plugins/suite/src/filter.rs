@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::{Answer, Flow, Plugin};
 use sdk_shim::host::{ContextId, Direction, Host};
+use sdk_shim::identity;
 use std::rc::Rc;
 
 /// All parts of one entry.
@@ -202,6 +203,7 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
     type Call = Stream;
 
     const NAME: &'static str = "suite";
+    const SHOWS_ITSELF: bool = true;
 
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
         let settings = config::read(bytes)?;
@@ -216,6 +218,11 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
         };
         if !faults.is_empty() {
             return Err(faults);
+        }
+        for (part, settings) in Part::ALL.into_iter().zip(&settings.parts) {
+            if let Some(settings) = settings {
+                identity::show(&host, &part.plugin(), settings.text.as_bytes());
+            }
         }
         let requests = Part::in_order(settings.chain);
         let mut responses = requests;

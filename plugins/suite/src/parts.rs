@@ -43,6 +43,11 @@ impl Part {
         }
     }
 
+    /// As metrics and logs spell it.
+    pub fn plugin(self) -> String {
+        self.as_str().replace('_', "-")
+    }
+
     /// In which order requests (or attempts) meet them: who is first sees what the client sent, and who is last speaks to the router, or to the
     /// service. Answers come the other way.
     pub const fn in_order(chain: Chain) -> [Self; PARTS] {

@@ -35,7 +35,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         let root = host.new_root();
         let before = host.enter(root, Phase::Configure, None);
         let plugin = P::configure(host, config.as_bytes());
-        if plugin.is_ok() {
+        if plugin.is_ok() && !P::SHOWS_ITSELF {
             identity::show(host, P::NAME, config.as_bytes());
         }
         host.leave(before);

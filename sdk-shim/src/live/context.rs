@@ -74,7 +74,9 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
         LiveHost::detect();
         match P::configure(&LiveHost, &LiveHost::configuration()) {
             Ok(plugin) => {
-                show(P::NAME);
+                if !P::SHOWS_ITSELF {
+                    show(P::NAME);
+                }
                 // Even a period of zero is one that was said.
                 if let Some(period) = plugin.tick_period() {
                     LiveHost.tick_every(Some(period));
