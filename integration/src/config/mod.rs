@@ -51,12 +51,6 @@ pub fn with_lds(bootstrap: Value, listeners: &XdsFile) -> Value {
     patch(bootstrap, json!({"dynamic_resources": {"lds_config": listeners.source()}}))
 }
 
-/// Adds `stats_config.stats_tags`: pairs of a tag name and Envoy's regex.
-pub fn with_stats_tags(bootstrap: Value, tags: &[(&str, &str)]) -> Value {
-    let tags: Vec<Value> = tags.iter().map(|(name, regex)| json!({"tag_name": name, "regex": regex})).collect();
-    patch(bootstrap, json!({"stats_config": {"stats_tags": tags}}))
-}
-
 /// Merges `change` into `value`: objects field by field, anything else (arrays too) is replaced; `null` removes (RFC 7396).
 pub fn patch(value: Value, change: Value) -> Value {
     match (value, change) {

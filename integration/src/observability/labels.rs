@@ -1,57 +1,40 @@
 //! The labels by which the rules and the dashboard speak of a series, in ONE place.
 //!
-//! The first group is what Holdfast's own names carry as a suffix (`;label=value`); `sdk_shim::labels::Label` is to take its place, and nothing else has to
-//! change then. The second is what Prometheus adds to whatever it scrapes, the third what Envoy's own metrics carry.
+//! The first group is what Holdfast's own names carry as a suffix (`;label=value`), by the table of `sdk-shim/src/labels.rs`, of which hosts' rules are made too.
+//! The second is what Prometheus adds to whatever it scrapes, the third what Envoy's own metrics carry.
+
+use sdk_shim::labels::Label;
 
 /// `downstream` or `upstream`.
-pub const CHAIN: &str = "chain";
+pub const CHAIN: &str = Label::Chain.tag();
 /// The configured `instance`; Prometheus has one of its own.
-pub const INSTANCE: &str = "holdfast_instance";
+pub const INSTANCE: &str = Label::Instance.tag();
 /// What state is kept per: the route, unless configured otherwise.
-pub const KEY: &str = "key";
+pub const KEY: &str = Label::Key.tag();
 /// `rest`, `grpc`, `grpc_web`, `graphql`, `sse`, `websocket`.
-pub const PROTOCOL: &str = "protocol";
+pub const PROTOCOL: &str = Label::Protocol.tag();
 /// How a call ended.
-pub const OUTCOME: &str = "outcome";
+pub const OUTCOME: &str = Label::Outcome.tag();
 /// Why.
-pub const CAUSE: &str = "cause";
+pub const CAUSE: &str = Label::Cause.tag();
 /// The phase that a breaker changed to.
-pub const TO: &str = "to";
+pub const TO: &str = Label::To.tag();
 /// How a probe ended.
-pub const RESULT: &str = "result";
+pub const RESULT: &str = Label::Result.tag();
 /// How a store of idempotency speaks.
-pub const STORE: &str = "store";
+pub const STORE: &str = Label::Store.tag();
 /// The route's name.
-pub const ROUTE: &str = "route";
+pub const ROUTE: &str = Label::Route.tag();
 /// Whose answer or configuration it is.
-pub const PLUGIN: &str = "plugin";
+pub const PLUGIN: &str = Label::Plugin.tag();
 /// Hash of a configuration.
-pub const CONFIG: &str = "config";
+pub const CONFIG: &str = Label::Config.tag();
 /// Version of a module.
-pub const VERSION: &str = "version";
+pub const VERSION: &str = Label::Version.tag();
 /// The commit that it was built from.
-pub const GIT: &str = "git";
+pub const GIT: &str = Label::Git.tag();
 /// What a host can do.
-pub const CAPABILITY: &str = "capability";
-
-/// Each label of a name's suffix, with the word that stands in the name.
-pub const SUFFIX: [(&str, &str); 15] = [
-    (CHAIN, "chain"),
-    (INSTANCE, "instance"),
-    (KEY, "key"),
-    (PROTOCOL, "protocol"),
-    (OUTCOME, "outcome"),
-    (CAUSE, "cause"),
-    (TO, "to"),
-    (RESULT, "result"),
-    (STORE, "store"),
-    (ROUTE, "route"),
-    (PLUGIN, "plugin"),
-    (CONFIG, "config"),
-    (VERSION, "version"),
-    (GIT, "git"),
-    (CAPABILITY, "capability"),
-];
+pub const CAPABILITY: &str = Label::Capability.tag();
 
 /// The scrape job.
 pub const JOB: &str = "job";

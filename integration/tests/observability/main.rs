@@ -3,8 +3,8 @@
 
 mod committed;
 mod dashboard;
+mod gateway;
 mod live;
 mod otel;
 mod runbook;
 mod scene;
-mod standin;

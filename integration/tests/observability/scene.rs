@@ -5,66 +5,74 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::ensure;
-use integration::client::{self, Running, Storm};
-use integration::config::{self, patch, tunnel};
+use integration::client::{self, Running, Sse, Storm};
 use integration::observability::Target;
-use integration::observability::labels::SUFFIX;
 use integration::store::Redis;
-use integration::{Answer, Call, Envoy, Fault, TestResult, Upstream, Wasm};
-use serde_json::{Value, json};
+use integration::{Answer, Call, Envoy, TestResult, Upstream, eventually};
 
-use crate::standin::StandIn;
+use crate::gateway::{self, Services};
 
-const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
-/// A certificate for nobody, good until 2126; its key is no secret.
-const CERTIFICATE: &str = include_str!("tls/certificate.pem");
-const KEY: &str = include_str!("tls/key.pem");
 /// Bytes of a Redis that evicts.
 const EVICTING: u64 = 64 << 20;
+/// What a node tells whose modules were replaced while it ran. No gateway here can: there is one build of the modules.
+const TWO_VERSIONS: &str = "# TYPE holdfast_build_info gauge\n\
+    holdfast_build_info{version=\"0.0.1\",git=\"0000001\"} 1\nholdfast_build_info{version=\"0.0.2\",git=\"0000002\"} 1\n";
 
 /// The gateway, and all that stands around it.
 pub(crate) struct Scene {
-    pub(crate) envoy: Envoy,
-    pub(crate) stand_in: StandIn,
-    well: Upstream,
-    sick: Upstream,
-    hanging: Upstream,
+    envoy: Envoy,
+    /// A gateway that missed a push: its breaker is configured differently.
+    late: Envoy,
+    /// A node of other versions.
+    replaced: Upstream,
+    /// A node without Holdfast.
     bare: Upstream,
+    services: Services,
     store: Redis,
+}
+
+/// What is still under way; dropping it ends it.
+pub(crate) struct Waiting {
+    _queue: Running,
+    _events: Sse,
 }
 
 // === impl Scene ===
 
 impl Scene {
     pub(crate) fn set() -> TestResult<Self> {
-        let [well, sick, hanging, bare] = ["well", "sick", "hanging", "bare"].map(Upstream::start);
-        let (well, sick, hanging, bare) = (well?, sick?, hanging?, bare?);
-        sick.set(Fault::Status(503));
-        hanging.set(Fault::Hang);
+        let services = Services::start()?;
+        let [replaced, bare] = ["replaced", "bare"].map(Upstream::start);
+        let (replaced, bare) = (replaced?, bare?);
+        replaced.set_answer(Answer::typed("text/plain; version=0.0.4", TWO_VERSIONS.as_bytes()));
         bare.set_answer(Answer::typed("text/plain; version=0.0.4", b""));
         let store = Redis::options().evicting("allkeys-lru", EVICTING).start()?;
-        let envoy = Envoy::start(&bootstrap([well.port(), sick.port(), hanging.port()], store.port())?)?;
-        Ok(Self { envoy, stand_in: StandIn::start()?, well, sick, hanging, bare, store })
+        let envoy = Envoy::start(&gateway::bootstrap(&services, store.port())?)?;
+        let late = Envoy::start(&gateway::late(&services)?)?;
+        Ok(Self { envoy, late, replaced, bare, services, store })
     }
 
-    /// What Prometheus scrapes: the gateway, the stand-in, and a node without Holdfast.
-    pub(crate) fn targets(&self) -> [Target; 3] {
+    /// What Prometheus scrapes: both gateways, and two nodes that are none.
+    pub(crate) fn targets(&self) -> [Target; 4] {
         let target = |port, path| Target { port, path, region: "eu" };
         [
             target(self.envoy.admin_port(), "/stats/prometheus"),
-            target(self.stand_in.port(), "/metrics"),
+            target(self.late.admin_port(), "/stats/prometheus"),
+            target(self.replaced.port(), "/metrics"),
             target(self.bare.port(), "/metrics"),
         ]
     }
 
-    /// Everything happens. What it returns waits in a queue until it is dropped.
-    pub(crate) fn play(&self) -> TestResult<Running> {
+    /// Everything happens. What it returns is under way until it is dropped.
+    pub(crate) fn play(&self) -> TestResult<Waiting> {
         let queue = Call::get(self.envoy.port("pools")?, "/queue").timeout(Duration::from_secs(300));
         let queue = Storm::new(queue).concurrency(200).total(200).start();
+        let events = Sse::open(self.envoy.port("edge")?, "/sse?events=300&every_ms=1000")?;
+        ensure!(events.status == 200, "the stream is open: {}", events.status);
         self.keys_come_again()?;
         self.handshakes_fail()?;
         self.a_plugin_crashes()?;
-        Ok(queue)
+        Ok(Waiting { _queue: queue, _events: events })
     }
 
     /// What goes on while Prometheus looks: a counter that begins at its last value has no rate.
@@ -72,9 +80,24 @@ impl Scene {
         let full = Call::get(self.envoy.port("pools")?, "/full");
         Storm::new(full).concurrency(32).total(2_000).run(Duration::from_secs(30))?;
         self.requests_fail()?;
+        self.all_is_well()?;
         self.dry_runs_disagree()?;
         self.keys_meet_no_store()?;
-        ensure!(self.sick.hits() > 0 && self.hanging.hits() > 0, "somebody was never asked");
+        let Services { sick, hanging, grpc, .. } = &self.services;
+        ensure!([sick, hanging, grpc].iter().all(|service| service.hits() > 0), "somebody was never asked");
+        Ok(())
+    }
+
+    /// Calls and streams that end as they should, and more routes than one entry has room for.
+    fn all_is_well(&self) -> TestResult {
+        let (edge, crowded) = (self.envoy.port("edge")?, self.envoy.port("crowded")?);
+        let reply = client::grpc(edge, "/shop.Orders/Get", b"an order", &[])?;
+        ensure!(reply.status == Some(0), "{reply:?}");
+        let events = Sse::open(edge, "/sse?events=3&every_ms=2")?.finish(Duration::from_secs(10))?;
+        ensure!(events.events.len() == 3 && events.cut.is_none(), "{events:?}");
+        for path in ["/first", "/second"] {
+            ensure!(client::get(crowded, path, &[])?.status == 200, "{path} is counted, or not, and goes on");
+        }
         Ok(())
     }
 
@@ -99,7 +122,7 @@ impl Scene {
         let statuses =
             [pay("/well", "a", b"1")?, pay("/well", "a", b"1")?, pay("/well", "a", b"2")?, pay("/hanging", "b", b"1")?];
         let statuses = statuses.map(|reply| reply.status);
-        ensure!(statuses == [200, 200, 422, 504], "{statuses:?}; {} requests were served", self.well.hits());
+        ensure!(statuses == [200, 200, 422, 504], "{statuses:?}; {} requests were served", self.services.well.hits());
         self.store.kill();
         self.keys_meet_no_store()
     }
@@ -139,115 +162,6 @@ impl Scene {
     fn a_plugin_crashes(&self) -> TestResult {
         let call = Call::get(self.envoy.port("crashing")?, "/").http2();
         ensure!(call.clone().header("x-holdfast-test", "trap").send()?.status == 503, "it crashed");
-        integration::eventually("it is started again", Duration::from_secs(10), || {
-            call.send().map(|reply| reply.status == 200)
-        })
+        eventually("it is started again", Duration::from_secs(10), || call.send().map(|reply| reply.status == 200))
     }
-}
-
-fn bootstrap([well, sick, hanging]: [u16; 3], store: u16) -> TestResult<Value> {
-    let to = |path: &str, cluster: &str| config::route_at(path.trim_matches('/'), path, cluster);
-    let plain = |name: &str, port| config::without_limits(config::cluster(name, &[port]));
-    let listeners = [
-        edge()?,
-        config::listener(
-            "retried",
-            &[budget("downstream", "enforce")?],
-            &[config::with_retries(config::route("retried", "retried"), "5xx", 3)],
-        ),
-        trial()?,
-        config::listener(
-            "crashing",
-            &[Wasm::test_module("circuit_breaker_hooks")?.name("circuit-breaker-test").vm_id("crashing").filter()],
-            &[to("/", "well")],
-        ),
-        config::listener(
-            "pools",
-            &[],
-            &[config::with_timeout(to("/queue", "queue"), Duration::ZERO), to("/full", "full"), to("/tls", "tls")],
-        ),
-        tls_listener(),
-    ];
-    let judged = |name: &str, port| {
-        TestResult::Ok(config::upstream_filters(
-            plain(name, port),
-            &[health(&json!({"chain": "upstream", "protocol": "rest"}))?],
-        ))
-    };
-    let one = |waiting: u32| json!({"circuit_breakers": {"thresholds": [{"max_connections": 1, "max_pending_requests": waiting}]}});
-    let client =
-        json!({"name": "envoy.transport_sockets.tls", "typed_config": {"@type": format!("{TLS}.UpstreamTlsContext")}});
-    let clusters = [
-        patch(judged("well", well)?, json!({"outlier_detection": {}})),
-        judged("sick", sick)?,
-        plain("hanging", hanging),
-        config::upstream_filters(plain("retried", sick), &[budget("upstream", "enforce")?]),
-        config::upstream_filters(plain("trial", sick), &[budget("upstream", "dry_run")?]),
-        patch(config::cluster("queue", &[hanging]), one(1_000)),
-        patch(config::cluster("full", &[well]), one(1)),
-        patch(config::cluster("tls", &[well]), json!({"transport_socket": client})),
-    ];
-    // TEMPORARY: the shipped stats-tags.yaml, once it is made from the same table; today it lacks what plugins/metrics brings.
-    let tags = SUFFIX.map(|(label, word)| (label, format!("holdfast_.*?(;{word}=([^;]+))")));
-    let mut tags: Vec<(&str, &str)> = tags.iter().map(|(label, regex)| (*label, regex.as_str())).collect();
-    // Envoy 1.36 puts the cluster's name before the metrics of an upstream chain.
-    tags.push(("holdfast_cluster", r"^(cluster\.(.+?)\.)wasmcustom\.holdfast_"));
-    let bootstrap = config::with_stats_tags(config::bootstrap(&listeners, &clusters), &tags);
-    Ok(tunnel::to_server(bootstrap, "redis_tunnel", "store", store))
-}
-
-/// Everything that exists, in the order of docs/architecture.md.
-fn edge() -> TestResult<Value> {
-    let to = |path: &str, cluster: &str| config::route_at(path.trim_matches('/'), path, cluster);
-    let idempotency = idempotency(&json!({
-        "store": {"kind": "redis", "cluster": "store", "accept_eviction": true},
-        "secret": [{"literal": "sixteen bytes, at least"}], "insecure_literal": true, "on_store_error": "open",
-    }))?;
-    let breaker = Wasm::module("circuit_breaker")?.name("circuit-breaker");
-    let breaker = breaker.config(&json!({"minimum_calls": 5, "open": {"base": "100ms", "max": "200ms"}}));
-    let filters = [health(&json!({"deadline": {"min": 0}}))?, idempotency, breaker.filter()];
-    let hanging = config::with_timeout(to("/hanging", "hanging"), Duration::from_millis(300));
-    Ok(config::listener("edge", &filters, &[to("/orders", "sick"), to("/well", "well"), hanging]))
-}
-
-/// The same in dry runs.
-fn trial() -> TestResult<Value> {
-    let breaker = Wasm::module("circuit_breaker")?.name("circuit-breaker");
-    let breaker = breaker.config(&json!({"instance": "trial", "mode": "dry_run", "minimum_calls": 5}));
-    let filters = [
-        health(&json!({"instance": "trial", "mode": "dry_run", "deadline": {}}))?,
-        idempotency(&json!({"instance": "trial", "mode": "dry_run", "store": {"kind": "memory"}}))?,
-        breaker.filter(),
-    ];
-    Ok(config::listener("trial", &filters, &[config::with_retries(config::route("trial", "trial"), "5xx", 3)]))
-}
-
-fn health(policy: &Value) -> TestResult<Value> {
-    Ok(Wasm::module("protocol_health")?.name("protocol-health").config(policy).filter())
-}
-
-fn idempotency(policy: &Value) -> TestResult<Value> {
-    let policy = patch(policy.clone(), json!({"headers_stop_iteration": true}));
-    Ok(Wasm::module("idempotency")?
-        .name("idempotency")
-        .vm_id("holdfast-idempotency")
-        .stop_iteration(true)
-        .config(&policy)
-        .filter())
-}
-
-fn budget(chain: &str, mode: &str) -> TestResult<Value> {
-    let instance = if mode == "dry_run" { "trial" } else { "default" };
-    let policy = json!({"chain": chain, "mode": mode, "instance": instance, "ratio": 0.1, "min_retries_per_second": 0});
-    Ok(Wasm::module("retry_budget")?.name("retry-budget").config(&policy).filter())
-}
-
-fn tls_listener() -> Value {
-    let certificate =
-        json!([{"certificate_chain": {"inline_string": CERTIFICATE}, "private_key": {"inline_string": KEY}}]);
-    let context = json!({"@type": format!("{TLS}.DownstreamTlsContext"), "common_tls_context": {"tls_certificates": certificate}});
-    let mut listener = config::listener("tls", &[], &[config::direct("all", "/", 200, "never")]);
-    listener["filter_chains"][0]["transport_socket"] =
-        json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
-    listener
 }
