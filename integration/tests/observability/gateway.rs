@@ -17,6 +17,7 @@ pub(crate) struct Services {
     pub(crate) well: Upstream,
     pub(crate) sick: Upstream,
     pub(crate) hanging: Upstream,
+    pub(crate) broken: Upstream,
     pub(crate) grpc: Upstream,
 }
 
@@ -24,17 +25,18 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn start() -> TestResult<Self> {
-        let [well, sick, hanging, grpc] = ["well", "sick", "hanging", "grpc"].map(Upstream::start);
-        let services = Self { well: well?, sick: sick?, hanging: hanging?, grpc: grpc? };
+        let [well, sick, hanging, broken, grpc] = ["well", "sick", "hanging", "broken", "grpc"].map(Upstream::start);
+        let services = Self { well: well?, sick: sick?, hanging: hanging?, broken: broken?, grpc: grpc? };
         services.sick.set(Fault::Status(503));
         services.hanging.set(Fault::Hang);
+        services.broken.set(Fault::Reset);
         Ok(services)
     }
 
     /// Each attempt is counted first, whatever else sees it.
     fn clusters(&self) -> TestResult<Vec<Value>> {
-        let [well, sick, hanging, grpc] =
-            [&self.well, &self.sick, &self.hanging, &self.grpc].map(|service| [service.port()]);
+        let [well, sick, hanging, broken, grpc] =
+            [&self.well, &self.sick, &self.hanging, &self.broken, &self.grpc].map(|service| [service.port()]);
         let judge = health(&json!({"chain": "upstream", "protocol": "rest"}))?;
         let counted = metrics(&json!({"chain": "upstream"}))?;
         let filtered = |cluster: Value, more: &[Value]| {
@@ -55,6 +57,7 @@ impl Services {
             plain("hanging", &hanging, &[]),
             config::http2(plain("grpc", &grpc, &[])),
             plain("retried", &sick, &[budget("upstream", "enforce")?]),
+            plain("broken", &broken, &[budget("upstream", "enforce")?]),
             plain("trial", &sick, &[budget("upstream", "dry_run")?]),
             small("queue", &hanging, 1_000),
             small("full", &well, 1),
@@ -80,13 +83,20 @@ pub(crate) fn bootstrap(services: &Services, store: u16) -> TestResult<Value> {
         config::listener(
             "pools",
             &[counted],
-            &[config::with_timeout(to("/queue", "queue"), Duration::ZERO), to("/full", "full"), to("/tls", "tls")],
+            &[
+                config::with_timeout(to("/queue", "queue"), Duration::ZERO),
+                to("/full", "full"),
+                to("/tls", "tls"),
+                // No budget on this listener: what could spare the attempts would leave none to be refused.
+                config::with_retries(to("/broken", "broken"), "reset", 3),
+            ],
         ),
         config::listener(
             "crowded",
             &[metrics(&json!({"instance": "crowded", "max_series": 1}))?],
             &[to("/first", "well"), to("/second", "well")],
         ),
+        strict()?,
         tls_listener(),
     ];
     let bootstrap = tagged(config::bootstrap(&listeners, &services.clusters()?))?;
@@ -113,10 +123,7 @@ fn to(path: &str, cluster: &str) -> Value {
 
 /// Everything that exists, in the order of docs/architecture.md.
 fn edge() -> TestResult<Value> {
-    let idempotency = idempotency(&json!({
-        "store": {"kind": "redis", "cluster": "store", "accept_eviction": true},
-        "secret": [{"literal": "sixteen bytes, at least"}], "insecure_literal": true, "on_store_error": "open",
-    }))?;
+    let idempotency = idempotency(&patch(redis(), json!({"on_store_error": "open"})))?;
     let filters = [
         health(&json!({"deadline": {"min": 0}}))?,
         metrics(&json!({}))?,
@@ -132,6 +139,12 @@ fn edge() -> TestResult<Value> {
         config::with_timeout(to("/hanging", "hanging"), Duration::from_millis(300)),
     ];
     Ok(config::listener("edge", &filters, &routes))
+}
+
+/// Where no request goes on whose key the store can't tell anything of.
+fn strict() -> TestResult<Value> {
+    let idempotency = idempotency(&patch(redis(), json!({"instance": "strict", "on_store_error": "closed"})))?;
+    Ok(config::listener("strict", &[metrics(&json!({}))?, idempotency], &[config::route("strict", "well")]))
 }
 
 /// The same in dry runs.
@@ -155,6 +168,14 @@ fn metrics(policy: &Value) -> TestResult<Value> {
 
 fn breaker(policy: &Value) -> TestResult<Value> {
     Ok(Wasm::module("circuit_breaker")?.name("circuit-breaker").config(policy).filter())
+}
+
+/// Policy of a store that evicts.
+fn redis() -> Value {
+    json!({
+        "store": {"kind": "redis", "cluster": "store", "accept_eviction": true},
+        "secret": [{"literal": "sixteen bytes, at least"}], "insecure_literal": true,
+    })
 }
 
 fn idempotency(policy: &Value) -> TestResult<Value> {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use integration::observability::alerts::alerts;
+use integration::observability::labels::OF_ANY;
+use integration::observability::table::{FAMILIES, Kind, Source};
 use integration::observability::{Prometheus, repository};
 use integration::{TestResult, eventually};
+use regex::Regex;
 use serde_json::Value;
 
 use crate::scene::Scene;
@@ -15,6 +18,21 @@ const RULES: &str = "observability/rules/holdfast.rules.yaml";
 const DASHBOARD: &str = "observability/grafana/holdfast.json";
 /// For a rate over five minutes that has to be reached within seconds.
 const LONG: Duration = Duration::from_secs(240);
+
+/// What a panel shows side by side, each by itself: words of the metrics plugin that nobody may rename unnoticed.
+const WORDS: [&str; 11] = [
+    "holdfast_requests_total{protocol=\"rest\",outcome=\"replay\"}",
+    "holdfast_requests_total{protocol=\"grpc\",outcome=\"ok\"}",
+    "holdfast_requests_total{route=\"_other\",holdfast_instance=\"crowded\"}",
+    "holdfast_attempts_total{protocol=\"grpc\",outcome=\"ok\"}",
+    "holdfast_streams_open{protocol=\"sse\"} == 1",
+    "holdfast_streams_total{protocol=\"sse\",outcome=\"ok\"}",
+    "holdfast_rejections_total{plugin=\"circuit-breaker\",cause=\"open\"}",
+    "holdfast_rejections_total{plugin=\"retry-budget\",cause=\"budget\"}",
+    "holdfast_rejections_total{plugin=\"idempotency\",cause=\"mismatch\"}",
+    "holdfast_upstream_errors_total{cause=\"timeout\"}",
+    "holdfast_host_capability == 1",
+];
 
 /// Whose a question is, and the question.
 type Asked = (String, String);
@@ -53,9 +71,44 @@ fn of_dashboard() -> TestResult<Vec<Asked>> {
     Ok(asked)
 }
 
+/// Each choice within the rules' expressions, alone: a sum hides a part that chooses nothing.
+fn of_choices() -> TestResult<Vec<Asked>> {
+    let choice = Regex::new(r"(?:holdfast|envoy)_[a-z_]+\{[^}]+\}")?;
+    let rules = of_rules()?;
+    let choices = rules.iter().flat_map(|(whose, expr)| choice.find_iter(expr).map(move |found| (whose, found)));
+    Ok(choices.map(|(whose, found)| (whose.clone(), found.as_str().to_owned())).collect())
+}
+
+/// Each of our families, with all its labels.
+fn of_table() -> Vec<Asked> {
+    let ours = FAMILIES.iter().filter(|family| family.source != Source::Envoy);
+    let asked = ours.map(|family| {
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("{label}!=\"\"")).collect();
+        let ending = if family.kind == Kind::Histogram { "_count" } else { "" };
+        (family.name.to_owned(), format!("{}{ending}{{{}}}", family.name, labels.join(",")))
+    });
+    asked.collect()
+}
+
+/// A label that the table doesn't know would be one that no panel sums over.
+fn has_no_other_labels(prometheus: &Prometheus) -> TestResult {
+    for (name, expr) in of_table() {
+        let family = FAMILIES.iter().find(|family| family.name == name).context("a family")?;
+        for series in prometheus.query(&expr)? {
+            let labels = series["metric"].as_object().context("labels")?.keys();
+            // The last one is an older Envoy's.
+            let known = |label: &str| [family.labels, &OF_ANY, &["holdfast_cluster"]].concat().contains(&label);
+            let strangers: Vec<_> = labels.filter(|label| !known(label)).collect();
+            ensure!(strangers.is_empty(), "{name} has {strangers:?} too: {series}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn every_question_of_rules_and_dashboard_has_an_answer() -> TestResult {
-    let asked = [of_rules()?, of_dashboard()?].concat();
+    let words = WORDS.map(|word| ("words".to_owned(), word.to_owned())).to_vec();
+    let asked = [of_rules()?, of_dashboard()?, of_choices()?, of_table(), words].concat();
     ensure!(asked.len() > 100, "only {} questions", asked.len());
     let scene = Scene::set()?;
     let prometheus = Prometheus::start(&scene.targets(), &repository().join(RULES))?;
@@ -79,6 +132,10 @@ fn every_question_of_rules_and_dashboard_has_an_answer() -> TestResult {
         ensure!(silent.is_empty(), "Prometheus tells nothing of {silent:?}");
         Ok::<_, anyhow::Error>(true)
     })?;
+    has_no_other_labels(&prometheus)?;
+    let skewed = prometheus.query("count by (plugin) (ALERTS{alertname=\"HoldfastConfigSkew\"})")?;
+    let skewed: Vec<_> = skewed.iter().filter_map(|series| series["metric"]["plugin"].as_str()).collect();
+    ensure!(skewed == ["circuit-breaker"], "only the breaker is configured differently: {skewed:?}");
     drop(waiting);
     Ok(())
 }

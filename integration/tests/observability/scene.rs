@@ -110,6 +110,9 @@ impl Scene {
             get("/well").send()?;
         }
         Storm::new(Call::get(retried, "/")).concurrency(4).total(100).run(Duration::from_secs(30))?;
+        let broken = Call::get(self.envoy.port("pools")?, "/broken");
+        let refused = Storm::new(broken).concurrency(4).total(20).run(Duration::from_secs(30))?.rejected();
+        ensure!(refused > 0, "the budget refuses attempts that had no answer");
         ensure!(get("/well").header("x-request-timeout", "0").send()?.status == 504, "no time is left");
         get("/well").header("x-request-timeout", "soon").send()?;
         Ok(())
@@ -128,7 +131,9 @@ impl Scene {
     }
 
     fn keys_meet_no_store(&self) -> TestResult {
-        let edge = self.envoy.port("edge")?;
+        let (edge, strict) = (self.envoy.port("edge")?, self.envoy.port("strict")?);
+        let refused = Call::post(strict, "/", b"1").header("idempotency-key", "gone").send()?;
+        ensure!(refused.status == 503, "nobody knows whether it ran: {}", refused.status);
         let pay = Call::post(edge, "/well", b"1");
         let keyed = Storm::new(pay).each(|nth, call| call.header("idempotency-key", format!("gone-{nth}")));
         keyed.concurrency(8).total(40).run(Duration::from_secs(30)).map(drop)
