@@ -66,7 +66,7 @@ fn the_command_of_the_page_forces_the_shipped_breaker_open() -> TestResult {
     let line = page.lines().find(|line| line.starts_with("sed ")).context("no sed")?;
     let mut words = line.split('\'').skip(1);
     let script = words.next().context("no script")?;
-    let file = line.split_whitespace().find(|word| word.ends_with(".yaml")).context("no file")?;
+    let file = words.next().and_then(|rest| rest.split_whitespace().next()).context("no file")?;
     let before = repository().join("envoy-configs").join(file);
     let after = Command::new("sed").arg(script).arg(&before).output()?.stdout;
     let (before, after) = (std::fs::read_to_string(before)?, String::from_utf8(after)?);
