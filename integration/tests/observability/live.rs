@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use integration::config::suite;
 use integration::observability::alerts::alerts;
 use integration::observability::labels::{CLUSTER, OF_ANY};
 use integration::observability::table::{FAMILIES, Kind, Source};
@@ -137,8 +136,7 @@ fn every_question_of_rules_and_dashboard_has_an_answer() -> TestResult {
     has_no_other_labels(&prometheus)?;
     let skewed = prometheus.query("count by (plugin) (ALERTS{alertname=\"HoldfastConfigSkew\"})")?;
     let skewed: Vec<_> = skewed.iter().filter_map(|series| series["metric"]["plugin"].as_str()).collect();
-    // The suite tells of its configuration as a whole.
-    let expected = if suite::is_meant() { "suite" } else { "circuit-breaker" };
+    let expected = "circuit-breaker";
     ensure!(skewed == [expected], "only the breaker is configured differently: {skewed:?}");
     drop(waiting);
     Ok(())
