@@ -221,8 +221,9 @@ fn optimize(context: &Context, module: &Module, artifact: &Path) -> Result<PathB
     // The low end of memory is the far end of the stack, whose last KiB nothing needs.
     // So are constants that come more than once.
     let hoist = (module.profile != FAST).then_some("--const-hoisting");
-    // And what only shows once expressions were taken apart: a hundredth.
-    let apart: &[&str] = if module.profile == FAST { &[] } else { &["--flatten", "--rereloop", "-Oz"] };
+    // And what only shows once expressions were taken apart: a hundredth, and a minute, so not for those that tests alone load.
+    let is_worth_it = module.profile != FAST && module.limit.is_some();
+    let apart: &[&str] = if is_worth_it { &["--flatten", "--rereloop", "-Oz"] } else { &[] };
     let cmd = cmd.args(merge).args(apart).args(["-Oz", "--converge", "--low-memory-unused"]).args(hoist);
     cmd.arg(&cut).arg("-o").arg(&optimized).run()?;
     let mut bytes = fs::read(&optimized)?;
