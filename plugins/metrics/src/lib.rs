@@ -12,7 +12,7 @@
 //! | what a response tells, and who gave it | [`heard`], [`local`] |
 //! | per request | [`request`], [`call`] |
 //! | a request that was never seen | [`unseen`] |
-//! | the one line about a request for access logs | [`line`] |
+//! | the one line about a request for access logs | [`mod@line`] |
 //! | per attempt | [`attempt`] |
 //! | how these meet the proxy | [`filter`] |
 
