@@ -53,7 +53,7 @@ pub(super) fn of(module: &Path, configuration: &str) -> (PathBuf, String) {
 fn wrapped(plugin: &str, configuration: &str) -> String {
     let text = if configuration.trim().is_empty() { "{}" } else { configuration };
     let mut own = match serde_json::from_str(text) {
-        Err(_) => return text.to_owned(),
+        Err(_) | Ok(Value::Null) => return text.to_owned(),
         Ok(Value::Object(own)) if own.contains_key("chain") => own,
         Ok(_) => return format!(r#"{{"{plugin}": {text}}}"#),
     };

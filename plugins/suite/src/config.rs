@@ -63,7 +63,9 @@ pub fn read(bytes: &[u8]) -> Result<Settings, Faults> {
         for (part, slot) in Part::ALL.into_iter().zip(&mut parts) {
             *slot = read_part(read, part, &common);
         }
-        if parts.iter().all(Option::is_none) {
+        // One that can't be read is told as such.
+        let is_named = |part: Part| read.raw(part.as_str()).is_some_and(|value| !value.is_null());
+        if !Part::ALL.into_iter().any(is_named) {
             let names = Part::ALL.map(Part::as_str).join(", ");
             read.fault("", "no plugin to run", format!("one of {names} at least: {{}} runs it with its defaults"));
         }

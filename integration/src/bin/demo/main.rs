@@ -14,6 +14,7 @@ mod report;
 mod serve;
 mod shipped;
 mod side;
+mod spans;
 mod story;
 mod svg;
 mod tally;
@@ -87,6 +88,7 @@ fn run(options: &Options) -> TestResult<bool> {
         story.with.metrics_url(),
         counted::tables(&story.with.envoy.prometheus()?)
     );
+    println!("{}", report::spans(&story.with.spans()));
     let (verdict, good) = report::verdict(&record);
     println!("{verdict}");
     if options.serve {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::spans::Heard;
 use crate::story::Record;
 use crate::tally::{Fate, Sum};
 
@@ -24,6 +25,16 @@ pub(crate) fn table(record: &Record) -> String {
     row("99 of 100 requests took at most", &|sum| milliseconds(sum.p99));
     row("requests that hit the sick region", &|sum| grouped(sum.sick_hits));
     text
+}
+
+/// What came to the collector of spans.
+pub(crate) fn spans(heard: &Heard) -> String {
+    match &heard.example {
+        Some(example) => {
+            format!("Spans with the same on them: {}, for example\n  {example}\n", grouped(heard.spans as u64))
+        }
+        None => "This Envoy can't put filter state on spans: that begins with 1.37.\n".to_owned(),
+    }
 }
 
 /// Whether the story happened, with the times.

@@ -7,6 +7,7 @@ use integration::{Envoy, Fault, TestResult, Upstream, client};
 use serde_json::{Value, json};
 
 use crate::shipped::Shipped;
+use crate::spans::{Collector, Heard};
 
 const HOLDFAST: &str = "active-active-holdfast.yaml";
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
@@ -28,6 +29,7 @@ pub(crate) struct Side {
     pub(crate) edge: u16,
     /// Envoy's files, which must live as long as it does.
     shipped: Shipped,
+    collector: Collector,
 }
 
 /// What `/stats` says of the breaker of region eu.
@@ -45,6 +47,11 @@ impl Side {
     /// As shipped.
     pub(crate) fn with_holdfast() -> TestResult<Self> {
         Self::start(|_| {})
+    }
+
+    /// What Envoy's tracer told of requests so far.
+    pub(crate) fn spans(&self) -> Heard {
+        self.collector.heard()
     }
 
     /// The same with Holdfast's lines taken out. Envoy's own defences (outlier detection, health checks) stay.
@@ -66,9 +73,11 @@ impl Side {
         let ports = [(8081, eu[0].port()), (8082, eu[1].port()), (8083, us[0].port()), (8084, us[1].port())];
         let mut shipped = Shipped::read("active-active.yaml", &ports)?;
         change(&mut shipped.config);
+        let collector = Collector::start()?;
+        collector.trace(&mut shipped.config)?;
         let envoy = Envoy::options().concurrency(2).start(&shipped.config)?;
         let edge = envoy.port("edge")?;
-        Ok(Self { eu, us, envoy, edge, shipped })
+        Ok(Self { eu, us, envoy, edge, shipped, collector })
     }
 
     /// Changes the breaker's settings while it runs, over ECDS.
