@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn spans_are_read_out_of_whole_requests() {
-        let body = b"\n\x10holdfast.request\x12\x2aoutcome=timeout attempts=1 breaker=closedz\n\x10holdfast.request\x12\x0aoutcome=ok\n";
-        let request = [b"POST / HTTP/1.1\r\nContent-Length: 92\r\n\r\n".as_slice(), body].concat();
+        let body = b"\n\x10holdfast.request\x12\x29outcome=timeout attempts=1 breaker=closedz\n\x10holdfast.request\x12\x0aoutcome=ok\n";
+        let request = [b"POST / HTTP/1.1\r\nContent-Length: 93\r\n\r\n".as_slice(), body].concat();
         assert_eq!(body.len(), 93);
         assert_eq!((whole_request(&request), whole_request(&request[..90])), (Some(request.len()), None));
         let chunked =
