@@ -98,8 +98,12 @@ impl Counter {
 
     /// Adds some; nothing where it is nothing, which hosts refuse.
     pub fn add_many<H: Host>(self, host: &H, by: u64) {
-        if let (Some(id), 1..) = (self.0, by) {
-            host.increment(id, u32::try_from(by).unwrap_or(u32::MAX));
+        let Some(id) = self.0 else { return };
+        let mut left = by;
+        while left > 0 {
+            let step = u32::try_from(left).unwrap_or(u32::MAX);
+            host.increment(id, step);
+            left -= u64::from(step);
         }
     }
 

@@ -139,6 +139,9 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
             let value = self.0.describe(&pending.track, Some(pending.ticket));
             host.set_header(Map::ResponseHeaders, DEBUG_ANSWER, value.as_bytes());
         }
+        if pending.heard == Heard::Headers && self.0.outcomes.known() {
+            pending.heard = judge::held_grpc(host);
+        }
         let Heard::All(mut answer) = pending.heard else { return Flow::Continue };
         if self.0.outcomes.known() {
             answer = judge::judged(answer, || outcome::told(host));

@@ -11,7 +11,7 @@ use sdk_shim::common::Chain;
 use sdk_shim::ending::{VIA_UPSTREAM, details, flags, is_unconnected};
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
-use sdk_shim::outcome::{Answer, CALLERS_DEADLINE, Outcome, flag};
+use sdk_shim::outcome::{self, Answer, CALLERS_DEADLINE, Outcome, flag};
 
 /// Filter state that our refusals leave: the cause.
 pub const REFUSED: &str = "holdfast.circuit_breaker";
@@ -76,6 +76,12 @@ pub fn judged(answer: Answer, told: impl FnOnce() -> Option<Outcome>) -> Answer 
         Answer::Service { status: 100..=399, grpc: None } => told().map_or(answer, Answer::Judged),
         _ => answer,
     }
+}
+
+/// A gRPC answer that protocol-health held back says in its headers what its trailers will; where the router tries again for it, nobody sees those.
+pub fn held_grpc<H: Host>(host: &H) -> Heard {
+    let code = outcome::told(host).and_then(|_| grpc_status(host, Map::ResponseHeaders));
+    code.map_or(Heard::Headers, |code| Heard::All(Answer::Service { status: 200, grpc: Some(code) }))
 }
 
 /// Whether the response is a stream that may live for hours (SSE, an upgrade), to be judged at its headers.

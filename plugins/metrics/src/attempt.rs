@@ -13,7 +13,7 @@ use sdk_shim::host::{Host, Map};
 use sdk_shim::key::clean;
 use sdk_shim::labels::Label;
 use sdk_shim::notice::Notice;
-use sdk_shim::outcome::{Answer, Outcome, TELLS, flag, told_at_last};
+use sdk_shim::outcome::{Answer, Outcome, TELLS, flag, told, told_at_last};
 use sdk_shim::time::Instant;
 use std::rc::Rc;
 
@@ -90,7 +90,11 @@ impl Upstream {
         }
         let grpc = spoken.is_grpc() && status == 200;
         attempt.heard = match spoken {
-            Spoken::Grpc if grpc && !end => Heard::Headers,
+            // What was held back and read says it here; where the router tries again for it, nobody sees the trailers.
+            Spoken::Grpc if grpc && !end => match self.outcomes.known().then(|| told(host)).flatten() {
+                Some(outcome) => Heard::Service { outcome, is_status: false, error: None },
+                None => Heard::Headers,
+            },
             _ => {
                 heard::service(status, if grpc && end { heard::grpc_status(host, Map::ResponseHeaders) } else { None })
             }

@@ -17,8 +17,9 @@ pub trait Links {
     const COUNT: usize;
     /// The headers reach a filter; `end` where they are all.
     fn headers(&mut self, link: usize, end: bool) -> Flow;
-    /// A part of the body reaches it: `size` bytes, or as many as it has been shown so far where it holds them.
-    fn body(&mut self, link: usize, size: usize, end: bool) -> Flow;
+    /// A part of the body reaches it: `size` bytes, or as many as it has been shown so far where it holds them. They begin behind the first `start` of those
+    /// that the proxy holds: what came before has gone by here.
+    fn body(&mut self, link: usize, start: usize, size: usize, end: bool) -> Flow;
     /// The trailers reach it.
     fn trailers(&mut self, link: usize) -> Flow;
 }
@@ -90,7 +91,8 @@ impl Progress {
         for link in first..L::COUNT {
             let holds = self.holder == Some(link);
             let before = self.holder.is_some_and(|holder| link < holder);
-            match links.body(link, if before { fresh } else { size }, end) {
+            let (start, shown) = if before { (size - fresh, fresh) } else { (0, size) };
+            match links.body(link, start, shown, end) {
                 reply @ Flow::Reply(_) => return reply,
                 Flow::Pause => {
                     if !holds {

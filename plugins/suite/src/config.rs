@@ -7,7 +7,7 @@
 //! `chain` is the entry's, and so the same for all.
 
 use crate::parts::{PARTS, Part};
-use sdk_shim::common::Chain;
+use sdk_shim::common::{Chain, Common};
 use sdk_shim::config::{Faults, Reader, parse, path_of, shown};
 use sdk_shim::json::{Object, Value};
 
@@ -28,6 +28,9 @@ const COMMON: [&str; 14] = [
     "debug_token",
     "control",
 ];
+
+/// Those of them that don't change what the form that stands alone does.
+const HARMLESS: [&str; 5] = ["headers_stop_iteration", "allow_degraded", "insecure_literal", "debug_token", "control"];
 
 /// What each part is to be configured with.
 #[derive(Debug)]
@@ -56,24 +59,51 @@ pub struct PartSettings {
 /// assert!(suite::config::read(b"{}").is_err());
 /// ```
 pub fn read(bytes: &[u8]) -> Result<Settings, Faults> {
-    Reader::root(&parse(bytes)?, |read| {
-        let common: Vec<(&'static str, &Value)> =
-            COMMON.into_iter().filter_map(|name| Some((name, read.raw(name)?))).collect();
-        let mut parts = [const { None }; PARTS];
-        for (part, slot) in Part::ALL.into_iter().zip(&mut parts) {
-            *slot = read_part(read, part, &common);
-        }
-        // One that can't be read is told as such.
-        let is_named = |part: Part| read.raw(part.as_str()).is_some_and(|value| !value.is_null());
-        if !Part::ALL.into_iter().any(is_named) {
-            let names = Part::ALL.map(Part::as_str).join(", ");
-            read.fault("", "no plugin to run", format!("one of {names} at least: {{}} runs it with its defaults"));
-        }
-        let chain = common.iter().find(|(name, _)| *name == "chain").and_then(|(_, chain)| chain.as_str());
-        // What else stands there is a fault that the parts tell.
-        let chain = if chain == Some("upstream") { Chain::Upstream } else { Chain::Downstream };
-        Settings { chain, parts }
-    })
+    let (settings, faults) = take_apart(bytes)?;
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
+
+/// The same with the faults beside it, so that those of the parts can be told together with them.
+///
+/// # Errors
+/// Where there is nothing that could be taken apart.
+pub fn take_apart(bytes: &[u8]) -> Result<(Settings, Faults), Faults> {
+    let (value, mut taken) = (parse(bytes)?, None);
+    let outcome = Reader::root(&value, |read| taken = Some(parts_of(read)));
+    match (taken, outcome) {
+        (Some(settings), Ok(())) => Ok((settings, Faults::default())),
+        (Some(settings), Err(faults)) => Ok((settings, faults)),
+        (None, outcome) => Err(outcome.err().unwrap_or_default()),
+    }
+}
+
+fn parts_of(read: &mut Reader<'_>) -> Settings {
+    let common: Vec<(&'static str, &Value)> =
+        COMMON.into_iter().filter_map(|name| Some((name, read.raw(name)?))).collect();
+    check_common(read, &common);
+    let mut parts = [const { None }; PARTS];
+    for (part, slot) in Part::ALL.into_iter().zip(&mut parts) {
+        *slot = read_part(read, part, &common);
+    }
+    // One that can't be read is told as such.
+    let is_named = |part: Part| read.raw(part.as_str()).is_some_and(|value| !value.is_null());
+    if !Part::ALL.into_iter().any(is_named) {
+        let names = Part::ALL.map(Part::as_str).join(", ");
+        read.fault("", "no plugin to run", format!("one of {names} at least: {{}} runs it with its defaults"));
+    }
+    let chain = common.iter().find(|(name, _)| *name == "chain").and_then(|(_, chain)| chain.as_str());
+    // What else stands there is a fault that the parts tell.
+    let chain = if chain == Some("upstream") { Chain::Upstream } else { Chain::Downstream };
+    Settings { chain, parts }
+}
+
+/// Also where no part takes them over.
+fn check_common(read: &mut Reader<'_>, common: &[(&'static str, &Value)]) {
+    let fields = common.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect();
+    let object = Value::Object(Object::new(fields).unwrap_or_default());
+    if let Err(faults) = Reader::root(&object, |read| Common::read(read)) {
+        read.adopt(faults);
+    }
 }
 
 fn read_part(read: &mut Reader<'_>, part: Part, common: &[(&'static str, &Value)]) -> Option<PartSettings> {
@@ -96,6 +126,9 @@ fn read_part(read: &mut Reader<'_>, part: Part, common: &[(&'static str, &Value)
     }
     // A form that stands alone has no common settings.
     let alone = part == Part::CircuitBreaker && circuit_breaker::config::is_legacy(own);
+    if alone {
+        refuse_beside_alone(read, common);
+    }
     let taken_over = common.iter().filter(|(name, _)| !alone && own.get(name).is_none());
     let mut fields: Vec<(String, Value)> = own.iter().cloned().collect();
     let mut inherited = Vec::new();
@@ -106,6 +139,17 @@ fn read_part(read: &mut Reader<'_>, part: Part, common: &[(&'static str, &Value)
     // No name is there twice: those that were are no JSON, and the others were looked for.
     let text = Value::Object(Object::new(fields).unwrap_or_default()).to_string();
     Some(PartSettings { text, inherited })
+}
+
+/// What would change what it does, and can't: it would enforce beside `"mode": "dry_run"`.
+fn refuse_beside_alone(read: &mut Reader<'_>, common: &[(&'static str, &Value)]) {
+    for (name, value) in common {
+        let harmless = HARMLESS.contains(name) || (*name == "chain" && value.as_str() == Some("downstream"));
+        if !harmless {
+            let allowed = "nothing beside the form of \"circuit_breaker\" that stands alone: write it in full";
+            read.fault(name, shown(value), allowed);
+        }
+    }
 }
 
 // === impl PartSettings ===

@@ -69,9 +69,10 @@ impl<H: Host + Clone + 'static> Links for Row<'_, H> {
         }, else Flow::Continue)
     }
 
-    fn body(&mut self, link: usize, size: usize, end: bool) -> Flow {
+    fn body(&mut self, link: usize, start: usize, size: usize, end: bool) -> Flow {
         let (part, host) = (self.part(link), &self.suite.host);
         host.enter(part as usize);
+        host.begin_bodies_at(start);
         with_part!(self.suite.parts, self.calls, part, |plugin, call| match self.direction {
             Direction::Request => plugin.on_request_body(call, host, size, end),
             Direction::Response => plugin.on_response_body(call, host, size, end),
@@ -206,9 +207,8 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
     const SHOWS_ITSELF: bool = true;
 
     fn configure(host: &H, bytes: &[u8]) -> Result<Self, Faults> {
-        let settings = config::read(bytes)?;
+        let (settings, mut faults) = config::take_apart(bytes)?;
         let host = SharedHost::new(host.clone());
-        let mut faults = Faults::default();
         let parts = Parts {
             protocol_health: configure(&host, &settings, Part::ProtocolHealth, &mut faults),
             metrics: configure(&host, &settings, Part::Metrics, &mut faults),

@@ -23,6 +23,8 @@ pub struct SharedHost<H> {
     now: Cell<Option<Instant>>,
     /// Which part is called.
     part: Cell<usize>,
+    /// Bytes of the body that the proxy holds and that have gone by there.
+    bodies_begin: Cell<usize>,
     /// Whose callback the parts are told it is, where that isn't so: a stream that goes on within another one's callback.
     posing: Cell<Option<ContextId>>,
     /// For whom is asked, where that isn't whose callback it is.
@@ -61,6 +63,7 @@ impl<H: Host> SharedHost<H> {
             facts: RefCell::default(),
             now: Cell::new(None),
             part: Cell::new(0),
+            bodies_begin: Cell::new(0),
             posing: Cell::new(None),
             effective: Cell::new(None),
             released: RefCell::default(),
@@ -85,6 +88,12 @@ impl<H: Host> SharedHost<H> {
     /// This part is called next.
     pub fn enter(&self, part: usize) {
         self.part.set(part);
+        self.bodies_begin.set(0);
+    }
+
+    /// For the part that was entered, a body begins behind so many of the bytes that the proxy holds: they have gone by there.
+    pub fn begin_bodies_at(&self, start: usize) {
+        self.bodies_begin.set(start);
     }
 
     /// What follows is done in the name of a stream, in whoever's callback; false where it is gone.
@@ -227,6 +236,7 @@ impl<H: Host> Host for SharedHost<H> {
     }
 
     fn body_from(&self, body: Body, start: usize, max: usize) -> Option<Vec<u8>> {
+        let start = if matches!(body, Body::Callout) { start } else { start + self.bodies_begin.get() };
         self.proxy.body_from(body, start, max)
     }
 

@@ -125,6 +125,8 @@ struct Row {
     habits: Habits,
     now: usize,
     seen: Vec<Seen>,
+    /// What the proxy holds, in a callback about a body.
+    buffered: Option<usize>,
     holds: [bool; LINKS],
     done: [bool; LINKS],
     callbacks: [usize; LINKS],
@@ -166,7 +168,13 @@ impl Links for Row {
         self.meet(link, Piece::Headers { end })
     }
 
-    fn body(&mut self, link: usize, size: usize, end: bool) -> Flow {
+    fn body(&mut self, link: usize, start: usize, size: usize, end: bool) -> Flow {
+        // Where it begins is where it ends, less what it is: the proxy holds nothing behind it.
+        assert!(
+            self.buffered.is_none_or(|buffered| start + size == buffered),
+            "{start} + {size} of {:?}",
+            self.buffered
+        );
         self.meet(link, Piece::Body { size, end })
     }
 
@@ -181,6 +189,7 @@ fn machine(pieces: &[Piece], habits: Habits) -> Vec<Seen> {
         habits,
         now: 0,
         seen: vec![Seen::new(); LINKS],
+        buffered: None,
         holds: [false; LINKS],
         done: [false; LINKS],
         callbacks: [0; LINKS],
@@ -202,7 +211,10 @@ fn machine(pieces: &[Piece], habits: Habits) -> Vec<Seen> {
             Piece::Headers { end } => progress.headers(&mut row, *end),
             Piece::Body { size, end } => {
                 buffered += size;
-                progress.body(&mut row, buffered, *end)
+                row.buffered = Some(buffered);
+                let flow = progress.body(&mut row, buffered, *end);
+                row.buffered = None;
+                flow
             }
             Piece::Trailers => progress.trailers(&mut row),
         };

@@ -26,7 +26,9 @@ fn every_fault_is_told_once_and_where_it_stands() {
             "retry_budget": {"ttl": "1 s"}, "idempotency": 7, "protocol_health": {"key": []}}"#,
     );
     let paths: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(paths, ["$.idempotency", "$.colour"], "the outer form first: {told:#?}");
+    for path in ["$.idempotency", "$.colour", "$.mode", "$.circuit_breaker.failure_ratio", "$.retry_budget.ttl"] {
+        assert!(paths.contains(&path), "{path} in {told:#?}");
+    }
     let told = faults(
         &envoy(),
         r#"{"mode": "often", "max_keys": 0, "circuit_breaker": {"failure_ratio": 2, "mode": "dry_run"},
@@ -57,5 +59,22 @@ fn the_chain_is_the_entrys() {
 
 #[test]
 fn the_form_that_stands_alone_stands_alone_here_too() {
-    worker(&envoy(), r#"{"max_keys": 10, "circuit_breaker": {"timeout": 3000, "threshold": 0.5}, "retry_budget": {}}"#);
+    let four = r#""circuit_breaker": {"timeout": 3000, "threshold": 0.5}, "retry_budget": {}"#;
+    worker(&envoy(), &format!(r#"{{"headers_stop_iteration": true, "chain": "downstream", {four}}}"#));
+    for (beside, path) in
+        [(r#""mode": "dry_run""#, "$.mode"), (r#""max_keys": 10"#, "$.max_keys"), (r#""chain": "upstream""#, "$.chain")]
+    {
+        let told = faults(&envoy(), &format!("{{{beside}, {four}}}"));
+        assert!(told.iter().any(|fault| fault.starts_with(path)), "{beside}: {told:?}");
+    }
+}
+
+#[test]
+fn what_stands_at_the_top_is_read_also_where_nobody_takes_it_over() {
+    let told = faults(
+        &envoy(),
+        r#"{"mode": "nonsense", "instance": 7, "metrics": {"mode": "enforce", "instance": "a", "max_series": 0}}"#,
+    );
+    let paths: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(paths, ["$.instance", "$.mode", "$.metrics.max_series"], "{told:#?}");
 }
