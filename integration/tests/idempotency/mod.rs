@@ -164,6 +164,11 @@ impl Plan {
         let basic = json!({"headers_stop_iteration": true, "store": store.settings(), "secret": secret});
         let settings = [basic, self.change.clone()].into_iter().fold(json!({}), config::patch);
         let entry = module.name("idempotency").vm_id(self.vm_id).stop_iteration(true).config(&settings);
+        self.knowing(entry)
+    }
+
+    /// With the secrets in its environment. Envoy 1.36 gives a VM that several entries share the environment of the first one alone, so each has it.
+    fn knowing(&self, entry: Wasm) -> Wasm {
         let shown = if self.shown { &SECRETS[..] } else { &[] };
         shown.iter().fold(entry, |entry, (name, value)| entry.env(name, value))
     }
@@ -171,7 +176,13 @@ impl Plan {
     fn parts(&self, store: &Store) -> TestResult<gateway::Parts> {
         let plugin = self.filter.then(|| self.plugin(store)?.dynamic()).transpose()?;
         let budget = if self.budget { Some(budget::plenty(json!({}))?) } else { None };
-        let breaker = self.breaker.then(|| Wasm::module("circuit_breaker").map(|breaker| breaker.name("breaker")));
+        let budget = budget.map(|entries| budget::Entries {
+            downstream: self.knowing(entries.downstream),
+            upstream: self.knowing(entries.upstream),
+        });
+        let breaker = self
+            .breaker
+            .then(|| Ok::<_, anyhow::Error>(self.knowing(Wasm::module("circuit_breaker")?.name("breaker"))));
         Ok(gateway::Parts { plugin, breaker: breaker.transpose()?, budget })
     }
 }
