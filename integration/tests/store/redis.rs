@@ -19,6 +19,8 @@ type Stored = Vec<(String, Record<Vec<u8>>)>;
 pub(crate) struct Seen {
     pub(crate) said: Said,
     stored: Stored,
+    /// Until when, by Redis' clock.
+    tombstones: BTreeMap<Owner, u64>,
     /// By Redis' clock: before the script, after it, after the record was read.
     times: [u64; 3],
 }
@@ -96,13 +98,15 @@ pub(crate) fn watch(redis: &Redis, wire: &dyn Wire, names: &Names, op: &Op) -> T
     let before = now(redis)?;
     let said = ask(wire, names, op)?;
     let after = now(redis)?;
-    let mut stored = Stored::new();
+    let (mut stored, mut tombstones) = (Stored::new(), BTreeMap::new());
     for name in names.iter().map(Name::as_str) {
         let body = redis.call(&command(&["HGETALL", name]))?;
         let reply = resp::replies(&body, 1).remove(0).map_err(|failure| anyhow!("{failure:?}"))?;
-        stored.extend(record(&reply)?.map(|record| (name.to_owned(), record)));
+        let mut fields = fields(&reply)?;
+        tombstones.extend(take_tombstones(&mut fields)?);
+        stored.extend(record(fields)?.map(|record| (name.to_owned(), record)));
     }
-    Ok(Seen { said, stored, times: [before, after, now(redis)?] })
+    Ok(Seen { said, stored, tombstones, times: [before, after, now(redis)?] })
 }
 
 /// The model after this step, and when that was: there must be a millisecond between the two readings of the clock at which the protocol
@@ -121,7 +125,7 @@ pub(crate) fn compare(
         // Only a claim moves a record: its name and its digest go together.
         let moved = matches!(op, Op::Claim(_)) && next.record != model.record;
         let at = if moved { names.first.as_str() } else { before }.to_owned();
-        if said == seen.said && is_stored(&next, &at, seen) {
+        if said == seen.said && is_stored(&next, &at, seen) && is_buried(&next, op, seen) {
             return Ok((next, at, now));
         }
         expected.push((now, said, next.record, at));
@@ -138,6 +142,14 @@ fn is_stored(model: &Model, at: &str, seen: &Seen) -> bool {
         (Some(record), [(name, stored)]) if record == stored => at == name,
         (Some(record), stored) => is_over(record) && stored.iter().all(|(_, record)| is_nothing(record)),
     }
+}
+
+/// The owner that gives up has a tombstone for as long as the protocol says, if that is not over. It tells at which millisecond this was
+/// where nothing else does: a later claim goes by it.
+fn is_buried(model: &Model, op: &Op, seen: &Seen) -> bool {
+    let Op::Abandon { owner, .. } = op else { return true };
+    let (until, stored) = (model.tombstones.get(owner), seen.tombstones.get(owner));
+    until == stored || stored.is_none() && until.is_some_and(|until| *until <= seen.times[2])
 }
 
 fn command(parts: &[&str]) -> Vec<u8> {
@@ -169,17 +181,28 @@ fn bulk(reply: &Reply<'_>) -> TestResult<String> {
     Ok(String::from_utf8(bytes.to_vec())?)
 }
 
-/// A hash as a record, read apart from the scripts.
-fn record(reply: &Reply<'_>) -> TestResult<Option<Record<Vec<u8>>>> {
+/// A hash, read apart from the scripts.
+fn fields(reply: &Reply<'_>) -> TestResult<BTreeMap<String, Vec<u8>>> {
     let Reply::Array(parts) = reply else { bail!("{reply:?}") };
-    let mut fields = BTreeMap::new();
-    for pair in parts.chunks(2) {
+    let pair = |pair: &[Reply<'_>]| {
         let Reply::Bulk(value) = pair[1] else { bail!("{pair:?}") };
-        let field = bulk(&pair[0])?;
-        if !field.starts_with("t:") {
-            fields.insert(field, value.to_vec());
-        }
-    }
+        Ok((bulk(&pair[0])?, value.to_vec()))
+    };
+    parts.chunks(2).map(pair).collect()
+}
+
+/// Those in a hash, out of it.
+fn take_tombstones(fields: &mut BTreeMap<String, Vec<u8>>) -> TestResult<BTreeMap<Owner, u64>> {
+    let (tombstones, rest) = std::mem::take(fields).into_iter().partition(|(field, _)| field.starts_with("t:"));
+    *fields = rest;
+    let read = |(field, until): (String, Vec<u8>)| {
+        Ok((Owner(u128::from_str_radix(&field[2..], 16)?), String::from_utf8(until)?.parse()?))
+    };
+    BTreeMap::into_iter(tombstones).map(read).collect()
+}
+
+/// What is left as a record.
+fn record(mut fields: BTreeMap<String, Vec<u8>>) -> TestResult<Option<Record<Vec<u8>>>> {
     if fields.is_empty() {
         return Ok(None);
     }
