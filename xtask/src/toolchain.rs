@@ -75,8 +75,16 @@ fn remapped() -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     let sources = home.map(|home| home.join("registry/src")).and_then(|sources| sources.read_dir().ok());
-    let flags = sources.into_iter().flatten().flatten();
-    flags.map(|registry| format!("--remap-path-prefix={}=", registry.path().display())).collect::<Vec<_>>().join(" ")
+    let registries = sources.into_iter().flatten().flatten().map(|registry| (registry.path(), String::new()));
+    let flags = registries.chain(library()).map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    flags.collect::<Vec<_>>().join(" ")
+}
+
+/// Where its source is installed (an editor's wish), the compiler names the standard library's files by where they are here; else by its commit.
+fn library() -> Option<(PathBuf, String)> {
+    let verbose = Cmd::new("rustc", "rustc -vV").args(["-vV"]).capture()?;
+    let commit = verbose.lines().find_map(|line| line.strip_prefix("commit-hash: "))?;
+    Some((sysroot().join("lib/rustlib/src/rust"), format!("/rustc/{}", commit.trim())))
 }
 
 fn system(context: &Context, label: &str, linker: &Path) -> Cmd {
