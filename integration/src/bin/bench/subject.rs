@@ -88,7 +88,7 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
     let mut subjects = vec![
         Subject::stock(Role::None, "no filter", &[]).visited(3),
         noop()?,
-        host_calls()?,
+        breakers_calls()?,
         breaker()?,
         unnamed()?,
         keyed(Role::OneKey, "breaker, key path:2, 1 key", Paths::One)?,
@@ -96,7 +96,9 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
         Subject::stock(Role::Lua, "Lua breaker", &[lua()]).visited(2),
         budget_downstream()?.visited(3),
         health_edge()?,
+        metrics_calls()?,
         metrics()?.visited(2),
+        suites_calls()?,
         suite()?.visited(3),
         separate()?.visited(2),
         Subject::stock(Role::Other, "native admission_control", &[admission_control()]),
@@ -113,14 +115,23 @@ pub(crate) fn direct(args: &Args) -> Result<Vec<Subject>> {
 pub(crate) fn proxied(args: &Args) -> Result<Vec<Subject>> {
     let none = Subject::stock(Role::None, "no filter", &[]).visited(3);
     let lua = Subject::stock(Role::Lua, "Lua breaker", &[lua()]);
-    let mut subjects = vec![none, noop()?, host_calls()?, breaker()?, unnamed()?, lua, budget_downstream()?];
+    let mut subjects = vec![none, noop()?, breakers_calls()?, breaker()?, unnamed()?, lua, budget_downstream()?];
     subjects.extend(
         [upstream_noop()?, budget_upstream()?, budget()?, health_upstream()?, health_rest()?]
             .map(|subject| subject.visited(2)),
     );
-    let metrics = [metrics_downstream()?, metrics_upstream()?, metrics_both()?].map(|subject| subject.visited(2));
+    let metrics = [metrics_calls()?, metrics_downstream()?, metrics_upstream()?, metrics_both()?]
+        .map(|subject| subject.visited(2));
     subjects.extend(metrics);
-    let suites = [suite()?, separate()?, suite_upstream()?, separate_upstream()?, suite_both()?];
+    let suites = [
+        suites_calls()?,
+        suite()?,
+        separate()?,
+        suites_calls_upstream()?,
+        suite_upstream()?,
+        separate_upstream()?,
+        suite_both()?,
+    ];
     subjects.extend(suites.map(|subject| subject.visited(2)));
     subjects.retain(|subject| subject.is_wanted(args));
     Ok(subjects)
@@ -132,10 +143,52 @@ pub(crate) fn noop() -> Result<Subject> {
     Ok(Subject::wasm(Role::Noop, "no-op Wasm", &module, modules()?.join("test/noop.wasm")).visited(3))
 }
 
-fn host_calls() -> Result<Subject> {
-    let module = Wasm::test_module("host_calls")?.vm_id("host_calls");
+/// A plugin's host calls for a healthy GET without the plugin, as its `tests/adapter/costs.rs` has them: the floor of any filter that asks as much.
+fn host_calls(role: Role, name: &str, calls: &Value) -> Result<Subject> {
+    let module = Wasm::test_module("host_calls")?.vm_id(name).config(calls);
     let file = modules()?.join("test/host_calls.wasm");
-    Ok(Subject::wasm(Role::HostCalls, "a breaker's host calls, no breaker", &module, file).visited(3))
+    Ok(Subject::wasm(role, &format!("{name}, without it"), &module, file))
+}
+
+fn breakers_calls() -> Result<Subject> {
+    let calls = json!({
+        "request": ["property xds.route_name", "now"],
+        "response": ["now", "header :status", "increment floor_calls"],
+    });
+    host_calls(Role::HostCalls, "a breaker's host calls", &calls).map(|subject| subject.visited(3))
+}
+
+fn metrics_calls() -> Result<Subject> {
+    let calls = json!({
+        "request": ["property xds.route_name", "adjust floor_in_flight", "now"],
+        "response": ["now", "header :status", "property upstream.request_attempt_count", "header content-type",
+            "property holdfast.circuit_breaker.phase", "set_property holdfast.request"],
+        "log": ["now", "adjust floor_in_flight", "increment floor_requests", "increment floor_bytes", "record floor_ttfb", "record floor_duration"],
+    });
+    host_calls(Role::Other, "metrics' host calls", &calls).map(|subject| subject.visited(2))
+}
+
+fn suites_calls() -> Result<Subject> {
+    let calls = json!({
+        "request": ["header :path", "property xds.route_name", "adjust floor_in_flight", "now", "header idempotency-key",
+            "header x-holdfast-fence", "header :method", "property holdfast.retry_budget"],
+        "response": ["now", "header :status", "increment floor_calls", "property upstream.request_attempt_count", "header content-type",
+            "property holdfast.circuit_breaker.phase", "set_property holdfast.request", "remove_header x-holdfast-outcome"],
+        "log": ["now", "adjust floor_in_flight", "increment floor_requests", "increment floor_bytes", "record floor_ttfb", "record floor_duration"],
+    });
+    host_calls(Role::Other, "the suite's host calls", &calls).map(|subject| subject.visited(2))
+}
+
+fn suites_calls_upstream() -> Result<Subject> {
+    let calls = json!({
+        "request": ["property xds.route_name", "now", "property upstream.request_attempt_count", "increment floor_requests", "header :path"],
+        "response": ["header :status", "remove_header x-holdfast-outcome", "increment floor_attempts", "now", "increment floor_calls",
+            "property holdfast.outcome"],
+        "done": ["now", "increment floor_all", "record floor_ttfb", "record floor_duration"],
+    });
+    let module = Wasm::test_module("host_calls")?.vm_id("the suite's host calls, upstream").config(&calls);
+    let subject = Subject::stock(Role::Other, "the suite's host calls upstream, without it", &[]);
+    Ok(Subject { upstream: vec![module.filter()], ..subject })
 }
 
 fn breaker() -> Result<Subject> {
