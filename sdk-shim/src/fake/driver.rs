@@ -2,7 +2,7 @@
 
 use super::callouts::CalloutAnswer;
 use super::flight::InFlight;
-use super::message::{At, Half, Headers};
+use super::message::{At, Half, Headers, Stage};
 use super::opening::Opening;
 use super::stream::{Chain, Phase};
 use super::vm::{Current, Deferred, FakeHost};
@@ -225,6 +225,10 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     fn send_reply(&self, id: ContextId) {
         let reply = self.host().with(id, |stream| {
             stream.properties.insert("response.code_details".to_owned(), Vec::new());
+            if stream.request.stage != Stage::Left {
+                // No router was asked.
+                stream.properties.insert("upstream.request_attempt_count".to_owned(), 0_i64.to_le_bytes().to_vec());
+            }
             stream.reply.clone().unwrap_or_default()
         });
         self.deliver(id, &reply);

@@ -7,7 +7,7 @@ use super::record::{HostCall, LogLine};
 use super::stream::{Chain, FilterState, Phase, Stream};
 use super::trap::Trap;
 use crate::flavor::Flavor;
-use crate::host::{Callout, CalloutId, ContextId, Direction};
+use crate::host::{Callout, CalloutId, ContextId, Direction, Map};
 use core::fmt;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -160,6 +160,12 @@ impl FakeHost {
         });
         self.enter(id, Phase::ResponseHeaders, None);
         self
+    }
+
+    /// Whether headers of the effective stream are here now. Asked for those that are gone, a host answers with a status, which the port doesn't tell.
+    pub fn shows(&self, map: Map) -> bool {
+        let state = self.0.state.borrow();
+        state.streams.get(&state.current.effective).is_some_and(|stream| stream.map(self.flavor(), map).is_some())
     }
 
     pub(super) fn flavor(&self) -> Flavor {
