@@ -12,7 +12,8 @@
 //! | `/healthz` | 200, or what [`Upstream::set_health`] says; never counted |
 //! | `/control?fault=status:503&health=hang&grpc=trailers:14` | moves the same switches from outside; never counted |
 //!
-//! Every answer carries `x-upstream: <name>`. A request with `x-upstream-fault: <fault>` meets that fault alone.
+//! Every answer carries `x-upstream: <name>`. A request with `x-upstream-fault: <fault>` meets that fault alone, and one with
+//! `x-upstream-answer: {"status": 201, "headers": [["location", "/1"]], "body": "made"}` gets that answer.
 //!
 //! ```no_run
 //! # use std::time::Duration;

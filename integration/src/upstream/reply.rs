@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ pub(super) fn holding(response: Response<Body>, visit: Visit) -> Response<Body> 
 /// The answer of a service that is well.
 pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
     let Switches { grpc: end, answer, .. } = state.switches().clone();
+    if let Some(wanted) = own_answer(request.headers()) {
+        return wished(&wanted, request).await;
+    }
     match request.uri().path() {
         "/sse" => events(request.uri().query().unwrap_or("")),
         "/ws" if request.headers().contains_key(UPGRADE) => web_socket(state, request),
@@ -55,6 +58,27 @@ pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> R
             None => rest(&state.name, request).await,
         },
     }
+}
+
+/// The answer that a request asks for, whoever asks besides: `{"status": 200, "headers": [["name", "value"]], "body": "text"}`.
+fn own_answer(headers: &HeaderMap) -> Option<Value> {
+    serde_json::from_slice(headers.get("x-upstream-answer")?.as_bytes()).ok()
+}
+
+async fn wished(wanted: &Value, request: Request<Incoming>) -> Response<Body> {
+    drop(request.into_body().collect().await);
+    let body = Bytes::from(wanted["body"].as_str().unwrap_or_default().to_owned());
+    let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
+    let status = wanted["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
+    for pair in wanted["headers"].as_array().into_iter().flatten() {
+        let name = pair[0].as_str().and_then(|name| HeaderName::try_from(name).ok());
+        let value = pair[1].as_str().and_then(|value| HeaderValue::from_str(value).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// What a test wants to be said.

@@ -3,8 +3,8 @@
 use core::ops::ControlFlow;
 use proxy_wasm_host::abi::v0_2_1::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 use proxy_wasm_host::abi::v0_2_1::{
-    Access, CalloutId, Callouts, Clock, HttpCall, HttpCallRefusal, Invocation, LocalResponse, LogContext, LogSink,
-    MetricId, SharedServices, SharedValue, StreamState,
+    Access, CalloutId, Callouts, Clock, HeaderPairs, HttpCall, HttpCallRefusal, Invocation, LocalResponse, LogContext,
+    LogSink, MetricId, SharedServices, SharedValue, StreamState,
 };
 use proxy_wasm_host::{Buffer, HeaderMap, NotAllowed, PairVisitor};
 use sdk_shim::host::{self, Body, Callout, Direction, Expect, Host as _, HostError, Map, Reply};
@@ -41,7 +41,7 @@ impl Default for LentBody {
     }
 }
 
-fn pairs(pairs: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Vec<(String, String)> {
+fn pairs(pairs: &HeaderPairs<'_>) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (convert::text(name).to_owned(), convert::text(value).to_owned())).collect()
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn guest<M: Module>() -> Guest {
     let lent = Arc::new(Lent::default());
     let services = VmServices::new(lent.clone()).with_clock(lent.clone()).with_shared(lent.clone()).with_callouts(lent);
     // A busy machine is no fault of the module's, and the fake proxy is no proxy in that it has thousands of series.
-    let limits = Limits::new().with_cpu_time(Duration::from_secs(60)).with_max_shared_names(None);
+    let limits = Limits::new().with_cpu_time(Duration::from_mins(1)).with_max_shared_names(None);
     Guest::new(host, module, services, &limits).unwrap_or_else(|error| panic!("{}: {error}", M::FILE))
 }
 
