@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::fuzz;
+use crate::second_engine;
 use crate::setup;
 use crate::summary::{Outcome, Step, run_all};
 use crate::text;
@@ -27,9 +28,10 @@ const FAST: [Step; 5] = [
 ];
 
 /// What needs the Wasm toolchain, tools, and real proxies.
-const SLOW: [Step; 7] = [
+const SLOW: [Step; 8] = [
     Step { name: "modules", run: modules },
     Step { name: "Wasm tests", run: |context| wasm_tests::run(context).map(Outcome::Passed) },
+    Step { name: "second engine", run: |context| second_engine::run(context).map(Outcome::Passed) },
     Step { name: "cargo deny", run: deny },
     Step { name: "advisories", run: advisories },
     Step { name: "fuzz", run: |context| fuzz::run(context).map(Outcome::Passed) },
@@ -84,7 +86,9 @@ fn passed_tests(command: Cmd) -> Result<Outcome> {
 }
 
 fn format(context: &Context) -> Result<Outcome> {
-    passed(context.cmd("cargo", "cargo fmt --check").args(["fmt", "--all", "--check"]))
+    context.cmd("cargo", "cargo fmt --check").args(["fmt", "--all", "--check"]).run()?;
+    let apart = context.cmd("cargo", "cargo fmt --check, second engine").args(["fmt", "--check", "--manifest-path"]);
+    passed(apart.arg(second_engine::manifest(context)))
 }
 
 fn clippy(context: &Context) -> Result<Outcome> {
@@ -127,7 +131,10 @@ fn modules(context: &Context) -> Result<Outcome> {
 
 fn deny(context: &Context) -> Result<Outcome> {
     let program = Tool::cargo_deny().find_or_install(context)?;
-    passed(context.cmd(program, "cargo deny").args(["check", "bans", "licenses", "sources"]))
+    context.cmd(&program, "cargo deny").args(["check", "bans", "licenses", "sources"]).run()?;
+    let apart = context.cmd(&program, "cargo deny, second engine").arg("--manifest-path");
+    let apart = apart.arg(second_engine::manifest(context)).arg("--config").arg(context.root().join("deny.toml"));
+    passed(apart.args(["check", "bans", "licenses", "sources"]))
 }
 
 /// Needs a database from the network; without it there is nothing to check against.

@@ -18,6 +18,7 @@ mod lockfile;
 mod processes;
 mod progress;
 mod run;
+mod second_engine;
 mod setup;
 mod summary;
 mod text;

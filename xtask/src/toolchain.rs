@@ -6,6 +6,7 @@
 //! half a minute more the first time.
 
 mod linker;
+pub(crate) mod newer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

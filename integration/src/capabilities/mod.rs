@@ -11,6 +11,7 @@
 
 mod blocks;
 mod table;
+pub mod wasmx;
 
 pub use blocks::{FILES, bless, regenerate, yaml};
 pub use table::{MODULES, Module, UNUSED_BY_ALL};
