@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use integration::{Call, Envoy, Response, TestResult, Upstream, Wasm, config, envoy, eventually};
+use integration::{Call, Envoy, Fault, Response, TestResult, Upstream, Wasm, config, envoy, eventually};
 use scenarios::{Answer, Ask, Count, Scenario, Step, table};
 use sdk_shim::flavor::{Capabilities, ENVOY, ENVOY_BEFORE_1_39_1, Flavor};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     fn filter(&self) -> TestResult<Value> {
-        let mut own = self.scenario.configuration(Flavor::Envoy);
+        let mut own = self.scenario.configuration(Flavor::Envoy, &self.name);
         let holds = own["headers_stop_iteration"] == true;
         // The form of four numbers stands alone: there the key tells it apart.
         if own.get("window_size").is_none() {
@@ -113,6 +113,7 @@ impl Stage {
 
     fn cluster(&self) -> TestResult<Value> {
         let cluster = config::cluster(&self.name, &[self.service.port()]);
+        let cluster = if self.scenario.speaks_http2() { config::http2(cluster) } else { cluster };
         Ok(if self.scenario.is_upstream() { config::upstream_filters(cluster, &[self.filter()?]) } else { cluster })
     }
 
@@ -167,7 +168,10 @@ impl Stage {
 
     fn ask(&self, port: u16, ask: &Ask) -> TestResult {
         let before = self.service.hits();
-        let answer = call(port, ask).send()?;
+        // Calls of the plugin's own say nothing of what they want to hear.
+        let well = ask.answer.status().is_some_and(|status| status < 400);
+        self.service.set_health(if well { Fault::Healthy } else { Fault::Status(500) });
+        let answer = self.call(port, ask).send()?;
         thread::sleep(PACE);
         self.judge(ask, &answer, self.service.hits() - before)
     }
@@ -186,7 +190,8 @@ impl Stage {
     /// Returns once the service has the request.
     fn begin<'a>(&self, port: u16, ask: &'a Ask, leaves: bool) -> TestResult<Held<'a>> {
         let before = self.service.hits();
-        let call = if leaves { call(port, ask).timeout(LEAVES_AFTER) } else { call(port, ask) };
+        let call = self.call(port, ask);
+        let call = if leaves { call.timeout(LEAVES_AFTER) } else { call };
         let answer = thread::spawn(move || call.send());
         eventually("the service is asked", SOON, || self.service.hits() > before)?;
         Ok(Held { ask, answer })
@@ -219,20 +224,21 @@ impl Stage {
             Ok(true)
         })
     }
-}
 
-/// The request, which tells the service what to say.
-fn call(port: u16, ask: &Ask) -> Call {
-    let call =
-        if ask.body.is_empty() { Call::get(port, ask.path) } else { Call::post(port, ask.path, ask.body.as_bytes()) };
-    let call = ask.headers.iter().fold(call.fresh_connection(), |call, (name, value)| call.header(name, value));
-    match &ask.answer {
-        Answer::Silence => call.header("x-upstream-fault", "hang"),
-        Answer::Reset => call.header("x-upstream-fault", "reset"),
-        Answer::Says { status, headers, body, after } => {
-            let wanted = json!({"status": status, "headers": headers, "body": body});
-            call.header("x-upstream-answer", wanted.to_string())
-                .header("x-upstream-fault", format!("slow:{}", after.as_millis()))
+    /// The request, which tells the service what to say.
+    fn call(&self, port: u16, ask: &Ask) -> Call {
+        let body = ask.body.as_bytes();
+        let call = if body.is_empty() { Call::get(port, ask.path) } else { Call::post(port, ask.path, body) };
+        let call = if self.scenario.speaks_http2() { call.http2() } else { call };
+        let call = ask.headers.iter().fold(call.fresh_connection(), |call, (name, value)| call.header(name, value));
+        match &ask.answer {
+            Answer::Silence => call.header("x-upstream-fault", "hang"),
+            Answer::Reset => call.header("x-upstream-fault", "reset"),
+            Answer::Says { status, headers, body, trailers, after } => {
+                let wanted = json!({"status": status, "headers": headers, "body": body, "trailers": trailers});
+                call.header("x-upstream-answer", wanted.to_string())
+                    .header("x-upstream-fault", format!("slow:{}", after.as_millis()))
+            }
         }
     }
 }

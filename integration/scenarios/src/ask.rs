@@ -33,6 +33,8 @@ pub enum Answer {
         headers: Vec<Pair>,
         /// Its body.
         body: &'static str,
+        /// What follows it.
+        trailers: Vec<Pair>,
         /// How long it takes.
         after: Duration,
     },
@@ -148,7 +150,7 @@ impl Ask {
 impl Answer {
     /// This status and a small body.
     pub const fn of(status: u16) -> Self {
-        Self::Says { status, headers: Vec::new(), body: "{}", after: Duration::ZERO }
+        Self::Says { status, headers: Vec::new(), body: "{}", trailers: Vec::new(), after: Duration::ZERO }
     }
 
     /// With a header; nothing where there is no answer.
@@ -169,6 +171,15 @@ impl Answer {
         self
     }
 
+    /// Ends in this trailer; nothing where there is no answer.
+    #[must_use]
+    pub fn ends(mut self, name: &'static str, value: &'static str) -> Self {
+        if let Self::Says { trailers, .. } = &mut self {
+            trailers.push((name, value));
+        }
+        self
+    }
+
     /// Later; nothing where there is no answer.
     #[must_use]
     pub fn later(mut self, by: Duration) -> Self {
@@ -176,6 +187,19 @@ impl Answer {
             *after = by;
         }
         self
+    }
+
+    /// Its status, if there is one.
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Says { status, .. } => Some(*status),
+            Self::Silence | Self::Reset => None,
+        }
+    }
+
+    /// Whether trailers follow: HTTP/1 has none that a proxy tells of.
+    pub fn has_trailers(&self) -> bool {
+        matches!(self, Self::Says { trailers, .. } if !trailers.is_empty())
     }
 
     /// How long the service takes for it.

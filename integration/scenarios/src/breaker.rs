@@ -7,12 +7,12 @@ use core::time::Duration;
 /// Half of at least four calls within two seconds open it for the rest of the scenario.
 const STEADY: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "slow_ratio": null,
     "open": {"base": "60s", "max": "60s", "jitter": 0}, "recovery": {"over": "0ms"}}"#;
-/// The same, and it is open for 300 ms.
+/// The same, and it is open for half a second.
 const BRIEF: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "slow_ratio": null,
-    "open": {"base": "300ms", "max": "60s", "jitter": 0}, "recovery": {"over": "0ms"}}"#;
+    "open": {"base": "500ms", "max": "60s", "jitter": 0}, "recovery": {"over": "0ms"}}"#;
 /// The same, and it comes back slowly.
 const SLOWLY_BACK: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "slow_ratio": null,
-    "open": {"base": "300ms", "max": "60s", "jitter": 0}, "recovery": {"over": "60s"}}"#;
+    "open": {"base": "500ms", "max": "60s", "jitter": 0}, "recovery": {"over": "60s"}}"#;
 /// Two failures in a row open it.
 const IN_A_ROW: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null,
     "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
@@ -78,6 +78,22 @@ fn opening() -> Vec<Scenario> {
                 .header("grpc-status", Value::Is("14"))
                 .asked(0),
         ),
+        breaker("A gRPC status behind the message is heard where the proxy tells of it.", IN_A_ROW)
+            .needs("response_trailers")
+            .until(
+                8,
+                post("/shop.Orders/Get", "\0\0\0\0\0")
+                    .with("content-type", "application/grpc")
+                    .answer(
+                        Answer::of(200)
+                            .with("content-type", "application/grpc")
+                            .says("\0\0\0\0\0")
+                            .ends("grpc-status", "14"),
+                    )
+                    .sees(200)
+                    .header("x-holdfast-reject", Value::Is(OPEN))
+                    .asked(0),
+            ),
         breaker("The four numbers of the form found in the wild are enough.", FOUND_IN_THE_WILD)
             .times(4, get("/pay").gets(200))
             .until(60, fails().refused(503, OPEN)),
@@ -97,31 +113,31 @@ const IN_THE_CLUSTER: &str = r#"{"chain": "upstream", "consecutive_failures": 2,
     "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
 
 fn coming_back() -> Vec<Scenario> {
-    let probe = get("/pay").answer(Answer::of(200).later(Duration::from_millis(800))).sees(200).asked(1);
+    let probe = get("/pay").answer(Answer::of(200).later(Duration::from_millis(1_500))).sees(200).asked(1);
     vec![
         broken("When its time is over a probe finds the service well, and everybody passes.", BRIEF)
-            .wait(350)
+            .wait(600)
             .times(4, get("/pay").gets(200))
             .total(TRANSITIONS, &[("to", "half_open")], 1)
             .total("holdfast_circuit_breaker_probes_total", &[("result", "success")], 1)
             .total("holdfast_circuit_breaker_state", &[], 0),
         broken("A probe that fails opens it again, for twice as long.", BRIEF)
-            .wait(350)
+            .wait(600)
             .ask(get("/pay").gets(500))
-            .wait(350)
+            .wait(600)
             .ask(get("/pay").refused(503, OPEN))
-            .wait(350)
+            .wait(600)
             .ask(get("/pay").gets(200))
             .total("holdfast_circuit_breaker_probes_total", &[("result", "failure")], 1)
             .total(TRANSITIONS, &[("to", "open")], 2),
         broken("While a probe is under way nobody else passes.", BRIEF)
-            .wait(350)
+            .wait(600)
             .begin("the probe", probe)
             .times(3, get("/pay").refused(503, "circuit-breaker; cause=half_open"))
             .end("the probe")
             .ask(get("/pay").gets(200)),
         broken("A service that comes back gets its requests little by little.", SLOWLY_BACK)
-            .wait(350)
+            .wait(600)
             .ask(get("/pay").gets(200))
             .until(20, get("/pay").refused(503, "circuit-breaker; cause=recovering"))
             .total("holdfast_circuit_breaker_state", &[], 3),

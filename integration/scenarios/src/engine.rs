@@ -68,9 +68,10 @@ pub fn play_all<E: Engine>(new: impl Fn() -> FakeProxy, form: Form) -> Played {
 }
 
 fn play_with<E: Engine>(scenario: &Scenario, proxy: &FakeProxy, flavor: Flavor, form: Form) -> Result<(), String> {
+    let service = if flavor == Flavor::Envoy { "orders" } else { "127.0.0.1:8001" };
     let (plugin, configuration) = match form {
-        Form::Modules => (scenario.plugin, scenario.configuration(flavor)),
-        Form::Suite => (Plugin::Suite, scenario.suites_configuration(flavor)),
+        Form::Modules => (scenario.plugin, scenario.configuration(flavor, service)),
+        Form::Suite => (Plugin::Suite, scenario.suites_configuration(flavor, service)),
     };
     let configuration = configuration.to_string();
     match plugin {

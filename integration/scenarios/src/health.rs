@@ -11,6 +11,10 @@ const DRY: &str = r#"{"mode": "dry_run", "deadline": {"strict": true}, "allow_de
 const OF_ATTEMPTS: &str = r#"{"chain": "upstream", "headers_stop_iteration": true, "hold": {"time": "200ms"}}"#;
 const BY_STATUS: &str = r#"{"chain": "upstream", "headers_stop_iteration": true, "hold": {"time": "200ms"}, "signal": "status", "status": 503}"#;
 const OF_HEADERS: &str = r#"{"chain": "upstream", "protocol": "rest"}"#;
+const DEEP: &str = r#"{"probes": [{"clusters": ["{service}"], "target": "/healthz", "fresh": "0s", "stale": "0s"}]}"#;
+/// Answers of these methods are one message, and wait for their trailers.
+const OF_CALLS: &str = r#"{"chain": "upstream", "headers_stop_iteration": true, "hold": {"time": "200ms", "grpc_methods": ["/shop.Orders/*"]}}"#;
+const EMPTY_MESSAGE: &str = "\0\0\0\0\0";
 const ATTEMPTS: &str = "holdfast_protocol_health_attempts_total";
 const MARK: &str = "x-holdfast-outcome";
 
@@ -24,6 +28,13 @@ fn query(answer: &'static str) -> Ask {
     post("/graphql", r#"{"query": "{orders}"}"#).with("content-type", "application/json").answer(answer).asked(1)
 }
 
+/// A gRPC call whose answer is a message, and this status behind it.
+fn call(status: &'static str) -> Ask {
+    let answer =
+        Answer::of(200).with("content-type", "application/grpc").says(EMPTY_MESSAGE).ends("grpc-status", status);
+    post("/shop.Orders/Place", EMPTY_MESSAGE).with("content-type", "application/grpc").answer(answer).asked(1)
+}
+
 pub(crate) fn scenarios() -> Vec<Scenario> {
     [of_the_node(), judged()].concat()
 }
@@ -33,6 +44,10 @@ fn of_the_node() -> Vec<Scenario> {
     let malformed = "protocol-health; cause=malformed_deadline";
     vec![
         health("A node that is well says so itself.", "{}").times(2, get("/healthz").sees(200).asked(0)),
+        health("Who asks deeper hears how the service is.", DEEP)
+            .ask(get("/healthz/deep").sees(200).asked(0))
+            .ask(get("/healthz/deep").answer(Answer::of(500)).sees(503).asked(0))
+            .ask(get("/healthz").sees(200).asked(0)),
         health("A node that is taken out of service says so, and serves to the end.", r#"{"draining": true}"#)
             .times(2, get("/healthz").sees(503).asked(0))
             .ask(get("/pay").gets(200)),
@@ -41,7 +56,7 @@ fn of_the_node() -> Vec<Scenario> {
             .ask(get("/pay").gets(200))
             .total("holdfast_protocol_health_refused_total", &[("cause", "deadline")], 1),
         health("A gRPC client whose time is over hears it in its own words.", LIMITED).ask(
-            post("/shop.Orders/Place", "\0\0\0\0\0")
+            post("/shop.Orders/Place", EMPTY_MESSAGE)
                 .with("content-type", "application/grpc")
                 .with("grpc-timeout", "0S")
                 .sees(200)
@@ -96,6 +111,12 @@ fn judged() -> Vec<Scenario> {
             .needs("holds_responses")
             .retries(1)
             .ask(query(r#"{"errors": [{"message": "down", "path": ["orders"]}]}"#).sees(503).asked(2)),
+        health("A gRPC status behind a message is told before it.", OF_CALLS)
+            .needs("holds_responses")
+            .ask(call("14").sees(200).header("grpc-status", Value::Is("14")).header(MARK, Value::Is("unreachable")))
+            .ask(call("0").sees(200).header(MARK, Value::Absent))
+            .total(ATTEMPTS, &[("protocol", "grpc"), ("outcome", "unreachable")], 1)
+            .total(ATTEMPTS, &[("protocol", "grpc"), ("outcome", "ok")], 1),
         health("A status beyond 2xx speaks for itself.", OF_HEADERS)
             .needs("upstream_chain")
             .ask(get("/pay").gets(503).header(MARK, Value::Is("server_fault")))

@@ -54,7 +54,7 @@ fn repeats() -> Vec<Scenario> {
             .total("holdfast_idempotency_claimed_total", &[], 1)
             .total("holdfast_idempotency_replayed_total", &[], 3),
         keys("While the first is under way a repeat is refused, and then it gets the receipt.", PLAIN)
-            .begin("the first", runs(pay()).answer(receipt().later(Duration::from_millis(1_200))))
+            .begin("the first", runs(pay()).answer(receipt().later(Duration::from_secs(2))))
             .times(2, pay().refused(409, "idempotency; cause=in_flight").header("retry-after", Value::Present))
             .end("the first")
             .ask(replayed(pay())),

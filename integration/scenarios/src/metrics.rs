@@ -15,8 +15,15 @@ fn query() -> Ask {
     post("/graphql", r#"{"query": "{orders}"}"#).with("content-type", "application/json").gets(200)
 }
 
+/// A gRPC call whose answer is a message, and this status behind it.
+fn call(status: &'static str) -> Ask {
+    let answer =
+        Answer::of(200).with("content-type", "application/grpc").says("\0\0\0\0\0").ends("grpc-status", status);
+    post("/shop.Orders/Get", "\0\0\0\0\0").with("content-type", "application/grpc").answer(answer).sees(200).asked(1)
+}
+
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    let slow = get("/pay").answer(Answer::of(200).later(Duration::from_millis(800))).sees(200);
+    let slow = get("/pay").answer(Answer::of(200).later(Duration::from_millis(1_500))).sees(200);
     vec![
         metrics("Each request counts once, by what it came to.", "{}")
             .times(3, get("/pay").gets(200))
@@ -51,6 +58,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .ask(get("/pay").gets(200))
             .total(REQUESTS, &[("protocol", "graphql"), ("outcome", "ok")], 2)
             .total(REQUESTS, &[("protocol", "rest"), ("outcome", "ok")], 1),
+        metrics("A gRPC call counts by its own status.", "{}")
+            .needs("response_trailers")
+            .ask(call("0"))
+            .times(2, call("5"))
+            .total(REQUESTS, &[("protocol", "grpc"), ("outcome", "ok")], 1)
+            .total(REQUESTS, &[("protocol", "grpc"), ("outcome", "caller_fault")], 2),
         metrics("Attempts are counted beside requests.", r#"{"chain": "upstream"}"#)
             .needs("upstream_chain")
             .retries(2)

@@ -67,7 +67,7 @@ impl<P: Plugin<FakeHost>> Scene<P> {
         for route in ["xds.route_name", "kong.route_id"] {
             proxy.set(route, "pay");
         }
-        proxy.stop_iteration(scenario.configuration(Flavor::Envoy)["headers_stop_iteration"] == true);
+        proxy.stop_iteration(scenario.configuration(Flavor::Envoy, "")["headers_stop_iteration"] == true);
         let start = |()| Worker::start(&proxy.worker(), configuration).map_err(|faults| format!("refused: {faults}"));
         let workers: Vec<Worker<P>> = [(); 2].map(start).into_iter().collect::<Result<_, _>>()?;
         let ticked = vec![proxy.clock().now(); workers.len()];
@@ -136,17 +136,34 @@ impl<P: Plugin<FakeHost>> Scene<P> {
 
     /// A request comes to the next worker, and what comes of it. The router behind the filters tries a failing service again.
     fn exchange(&mut self, ask: &Ask) -> Result<Outcome, String> {
-        let flight = arrive(self.next().stream(), ask);
+        let worker = self.next();
+        let flight = arrive(worker.stream(), ask);
+        self.until_called(&worker, &flight, ask)?;
         if flight.reply().is_some() {
             return Ok(Outcome { ended: flight.finish(), said: None, asked: 0 });
-        }
-        if flight.paused() {
-            return Err("the request waits for nothing".into());
         }
         let told = flight.request_header("x-envoy-max-retries").and_then(|most| most.parse().ok());
         let retries = if fails(&ask.answer) { self.retries.min(told.unwrap_or(u32::MAX)) } else { 0 };
         self.pass(ask.answer.takes());
         self.answered(flight, ask).map(|outcome| Outcome { asked: 1 + retries, ..outcome })
+    }
+
+    /// The service answers calls of the plugin's own as it does requests, until the request that waits for them goes on.
+    fn until_called(&mut self, worker: &Worker<P>, flight: &InFlight<P>, ask: &Ask) -> Result<(), String> {
+        let end = self.proxy.clock().now().plus(HOLDS_AT_MOST);
+        while flight.paused() {
+            if self.proxy.clock().now() >= end {
+                return Err("the request waits for ever".into());
+            }
+            for (call, _) in worker.host().pending_callouts() {
+                match ask.answer.status() {
+                    Some(status) => worker.answer(call, &[(":status", status.to_string().as_str())], b"{}"),
+                    None => worker.answer_nothing(call),
+                };
+            }
+            self.pass(GRAIN);
+        }
+        Ok(())
     }
 
     /// The same where the filters are the cluster's: each attempt meets them.
@@ -177,13 +194,16 @@ impl<P: Plugin<FakeHost>> Scene<P> {
     /// The service says what it has to say, and the client gets it.
     fn answered(&mut self, mut flight: InFlight<P>, ask: &Ask) -> Result<Outcome, String> {
         let said = match &ask.answer {
-            Answer::Says { status, headers, body, .. } => {
+            Answer::Says { status, headers, body, trailers, .. } => {
                 let status = status.to_string();
                 let headers: Vec<_> =
                     [(":status", status.as_str())].into_iter().chain(headers.iter().copied()).collect();
                 flight.respond(&headers[..], body.is_empty());
                 if !body.is_empty() {
-                    flight.body(body.as_bytes(), true);
+                    flight.body(body.as_bytes(), trailers.is_empty());
+                }
+                if !trailers.is_empty() {
+                    flight.trailers(&trailers[..]);
                 }
                 *body
             }

@@ -25,7 +25,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// Who does it.
     pub plugin: Plugin,
-    /// Its configuration.
+    /// Its configuration. `{service}` stands for the service, as the host calls what it can call.
     pub config: &'static str,
     /// Fields that Kong wants besides.
     pub in_kong: &'static str,
@@ -169,12 +169,12 @@ impl Scenario {
         self.then(Step::Total(name, labels.to_vec(), Count::AtLeast(total)))
     }
 
-    /// The plugin's configuration on a host.
+    /// The plugin's configuration on a host, which calls the service so.
     ///
     /// # Panics
     /// Where the table has a configuration that is no JSON object.
-    pub fn configuration(&self, flavor: Flavor) -> Value {
-        let object = |text: &str| match serde_json::from_str(text) {
+    pub fn configuration(&self, flavor: Flavor, service: &str) -> Value {
+        let object = |text: &str| match serde_json::from_str(&text.replace("{service}", service)) {
             Ok(Value::Object(fields)) => fields,
             other => panic!("{:?} has a configuration that is no JSON object: {other:?}", self.name),
         };
@@ -186,8 +186,8 @@ impl Scenario {
     }
 
     /// The same for the suite, which runs this plugin alone where the scenario is about one.
-    pub fn suites_configuration(&self, flavor: Flavor) -> Value {
-        let mut own = self.configuration(flavor);
+    pub fn suites_configuration(&self, flavor: Flavor, service: &str) -> Value {
+        let mut own = self.configuration(flavor, service);
         if self.plugin == Plugin::Suite {
             return own;
         }
@@ -201,7 +201,15 @@ impl Scenario {
 
     /// Whether its entry stands in the upstream chain.
     pub fn is_upstream(&self) -> bool {
-        self.configuration(Flavor::Envoy)["chain"] == "upstream"
+        self.configuration(Flavor::Envoy, "")["chain"] == "upstream"
+    }
+
+    /// Whether its answers have trailers, so that HTTP/2 is spoken all the way.
+    pub fn speaks_http2(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Ask(_, ask) | Step::Until(_, ask) | Step::Begin(_, ask) => ask.answer.has_trailers(),
+            _ => false,
+        })
     }
 
     /// What the host lacks for it.
@@ -241,7 +249,8 @@ mod tests {
     #[test]
     fn hosts_get_the_same_configuration_but_for_what_kong_wants() {
         for scenario in table() {
-            let (envoy, kong) = (scenario.configuration(Flavor::Envoy), scenario.configuration(Flavor::WasmX));
+            let (envoy, kong) =
+                (scenario.configuration(Flavor::Envoy, "s"), scenario.configuration(Flavor::WasmX, "s"));
             let allowed = scenario.plugin == Plugin::Idempotency;
             assert!(envoy == kong || allowed, "{:?} has another configuration in Kong", scenario.name);
         }
@@ -250,7 +259,7 @@ mod tests {
     #[test]
     fn the_suites_entry_runs_one_plugin() {
         for scenario in table().into_iter().filter(|scenario| scenario.plugin != Plugin::Suite) {
-            let suite = scenario.suites_configuration(Flavor::Envoy);
+            let suite = scenario.suites_configuration(Flavor::Envoy, "s");
             let fields: Vec<&String> = suite.as_object().unwrap().keys().filter(|name| *name != "chain").collect();
             assert_eq!(fields, [scenario.plugin.module()]);
         }

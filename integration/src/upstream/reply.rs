@@ -60,7 +60,7 @@ pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> R
     }
 }
 
-/// The answer that a request asks for, whoever asks besides: `{"status": 200, "headers": [["name", "value"]], "body": "text"}`.
+/// The answer that a request asks for, whoever asks besides: `{"status": 200, "headers": [["name", "value"]], "body": "text", "trailers": []}`.
 fn own_answer(headers: &HeaderMap) -> Option<Value> {
     serde_json::from_slice(headers.get("x-upstream-answer")?.as_bytes()).ok()
 }
@@ -68,17 +68,25 @@ fn own_answer(headers: &HeaderMap) -> Option<Value> {
 async fn wished(wanted: &Value, request: Request<Incoming>) -> Response<Body> {
     drop(request.into_body().collect().await);
     let body = Bytes::from(wanted["body"].as_str().unwrap_or_default().to_owned());
-    let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
+    let trailers = header_map(&wanted["trailers"]);
+    let mut response = Response::new(if trailers.is_empty() {
+        Full::new(body).map_err(|never| match never {}).boxed()
+    } else {
+        streamed(stream::iter([Ok(Frame::data(body)), Ok(Frame::trailers(trailers))]))
+    });
     let status = wanted["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
-    for pair in wanted["headers"].as_array().into_iter().flatten() {
-        let name = pair[0].as_str().and_then(|name| HeaderName::try_from(name).ok());
-        let value = pair[1].as_str().and_then(|value| HeaderValue::from_str(value).ok());
-        if let (Some(name), Some(value)) = (name, value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
+    response.headers_mut().extend(header_map(&wanted["headers"]));
     response
+}
+
+/// Of pairs; what is no header is left out.
+fn header_map(pairs: &Value) -> HeaderMap {
+    let header = |pair: &Value| {
+        let (name, value) = (pair[0].as_str()?, pair[1].as_str()?);
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?))
+    };
+    pairs.as_array().into_iter().flatten().filter_map(header).collect()
 }
 
 /// What a test wants to be said.
