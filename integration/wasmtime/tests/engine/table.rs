@@ -1,5 +1,4 @@
 //! The table on the built modules in Wasmtime, behind a fake Envoy and a fake `WasmX`.
-#![allow(missing_docs)]
 
 use scenarios::{Form, play_all};
 use sdk_shim::fake::FakeProxy;

@@ -1,0 +1,71 @@
+//! What only a module has: the glue between its plugin and the ABI.
+
+use sdk_shim::fake::{FakeHost, FakeProxy, InFlight, Worker};
+use second_engine::{CircuitBreaker, Idempotency, Loaded, Suite};
+
+type Keys = Worker<Loaded<Idempotency>>;
+
+const WEBDIS: &str = r#"{"store": {"kind": "webdis", "cluster": "127.0.0.1:7379"}, "accept_reply_before_store": true,
+    "insecure_literal": true, "secret": [{"literal": "a secret of more than sixteen bytes"}]}"#;
+const GET: &[(&str, &str); 3] = &[(":method", "GET"), (":path", "/pay"), (":authority", "shop")];
+
+/// A request with a key, as a client in front of Kong sends it.
+fn pay(worker: &Keys) -> InFlight<Loaded<Idempotency>> {
+    let headers = [(":method", "POST"), (":path", "/pay"), (":authority", "shop"), ("idempotency-key", "\"k\"")];
+    let mut call = worker.stream().with_body().request(&headers);
+    call.request_body(b"amount=10", true);
+    call
+}
+
+#[test]
+fn a_wrong_value_refuses_the_module_and_is_told_by_its_path() {
+    let wrong = r#"{"minimum_calls": 0, "colour": 1}"#;
+    for host in [FakeHost::envoy(), FakeHost::wasmx()] {
+        let faults = Worker::<Loaded<CircuitBreaker>>::start(&host, wrong).expect_err("a refusal").to_string();
+        assert!(faults.contains("$.minimum_calls") && faults.contains("$.colour"), "{faults}");
+    }
+    let faults = Worker::<Loaded<Suite>>::start(&FakeHost::wasmx(), "{}").expect_err("a refusal").to_string();
+    assert!(faults.contains("no plugin to run"), "{faults}");
+}
+
+#[test]
+fn what_kong_lacks_is_refused_by_name() {
+    let faults = Worker::<Loaded<CircuitBreaker>>::start(&FakeHost::wasmx(), r#"{"chain": "upstream"}"#);
+    let faults = faults.expect_err("a refusal").to_string();
+    assert!(faults.contains("$.chain") && faults.contains("upstream_chain"), "{faults}");
+}
+
+#[test]
+fn in_kong_a_request_waits_for_its_own_call() {
+    let worker = Keys::start(&FakeHost::wasmx(), WEBDIS).expect("a configuration");
+    let silent = pay(&worker);
+    assert!(silent.paused());
+    let (call, sent) = worker.host().pending_callouts().pop().expect("a call");
+    assert_eq!(sent.upstream, "127.0.0.1:7379");
+    worker.answer_nothing(call);
+    let reply = silent.finish().reply.expect("a refusal");
+    assert_eq!(reply.status, 503);
+    assert!(reply.headers.contains(&("x-holdfast-reject".into(), "idempotency; cause=store".into())), "{reply:?}");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_call_along() {
+    let worker = Keys::start(&FakeHost::wasmx(), WEBDIS).expect("a configuration");
+    let gone = pay(&worker);
+    let (call, _) = worker.host().pending_callouts().pop().expect("a call");
+    gone.abort();
+    assert!(!worker.answer(call, &[(":status", "200")], b"{}"), "nobody hears it");
+    assert!(worker.hung().is_empty());
+}
+
+#[test]
+fn a_configuration_that_was_replaced_goes_and_the_next_one_serves() {
+    let proxy = FakeProxy::envoy();
+    let host = proxy.worker();
+    let before = Worker::<Loaded<CircuitBreaker>>::start(&host, r#"{"mode": "force_open"}"#).expect("a configuration");
+    assert!(before.request(GET).reply().is_some());
+    let pushed = Worker::<Loaded<CircuitBreaker>>::start(&host, "{}").expect("a configuration");
+    before.retire();
+    assert!(before.is_gone() && !pushed.is_gone());
+    assert!(pushed.request(GET).passed());
+}

@@ -1,0 +1,5 @@
+//! The built modules in Wasmtime, behind a fake Envoy and a fake `WasmX`. One program, so that each module is compiled once.
+#![allow(missing_docs)]
+
+mod glue;
+mod table;
