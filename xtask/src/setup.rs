@@ -10,11 +10,16 @@ use crate::cargo_tools::Tool;
 use crate::context::Context;
 use crate::discover::on_path;
 use crate::envoy;
+use crate::second_engine;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
+    Step {
+        name: "Rust for the second engine",
+        run: |context| Ok(Outcome::Passed(second_engine::compiler(context)?.describe())),
+    },
     Step { name: "newest Envoy", run: |context| envoy::exact(context, envoy::NEWEST).map(there) },
     Step { name: "oldest Envoy", run: |context| envoy::exact(context, envoy::OLDEST).map(there) },
     Step { name: "Wasm test runner", run: |context| wasm_tests::runner(context).map(at) },
