@@ -145,6 +145,38 @@ fn our_own_answer_passes_our_own_response_callbacks() {
 }
 
 #[test]
+fn of_a_request_that_we_answered_no_router_was_asked() {
+    let attempts = |answers: bool| {
+        let worker = start(&FakeHost::envoy(), move |event, host| {
+            if matches!(event, Event::ResponseHeaders { .. }) {
+                let number = host.property(&["upstream", "request_attempt_count"]).unwrap();
+                host.set_property(&["attempts"], &number);
+            }
+            let first = answers && matches!(event, Event::RequestHeaders { .. });
+            if first { reply(503) } else { Flow::Continue }
+        });
+        let mut request = worker.request(GET);
+        if !answers {
+            request.respond(&[(":status", "200")], true);
+        }
+        let state = request.filter_state();
+        request.finish();
+        state.get("attempts").unwrap()
+    };
+    assert_eq!((attempts(true), attempts(false)), (0_i64.to_le_bytes().to_vec(), 1_i64.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn what_is_gone_is_told_apart_from_what_is_empty() {
+    let host = FakeHost::envoy();
+    assert!(!host.shows(Map::RequestHeaders), "there is no stream");
+    host.pretend_request(GET);
+    assert!(host.shows(Map::RequestHeaders) && !host.shows(Map::ResponseHeaders));
+    host.pretend_response(&[]);
+    assert!(!host.shows(Map::RequestHeaders) && host.shows(Map::ResponseHeaders));
+}
+
+#[test]
 fn a_grpc_client_gets_trailers_only() {
     let worker = start_idle(&FakeHost::envoy());
     let mut call = worker.request(&[(":method", "POST"), ("content-type", "application/grpc+proto")]);
