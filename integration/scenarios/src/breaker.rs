@@ -16,6 +16,22 @@ const SLOWLY_BACK: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "slo
 /// Two failures in a row open it.
 const IN_A_ROW: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null,
     "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
+const SLOW: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "failure_ratio": null, "slow_call": "60ms", "slow_ratio": 0.5,
+    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
+const FOUND_IN_THE_WILD: &str =
+    r#"{"timeout": 3000, "threshold": 0.5, "min_half_open_requests": 5, "window_size": 10000}"#;
+const IN_THE_CLUSTER: &str = r#"{"chain": "upstream", "consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null,
+    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
+const DRY: &str = r#"{"mode": "dry_run", "window": {"time": "2s"}, "minimum_calls": 4, "slow_ratio": null,
+    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
+const FORCED_CLOSED: &str =
+    r#"{"mode": "force_closed", "consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null}"#;
+const BY_TENANT: &str = r#"{"key": ["header:x-tenant"], "key_allow": {"header:x-tenant": ["blue", "green"]}, "consecutive_failures": 2,
+    "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
+const OWN_WORDS: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s"},
+    "on_open": {"reply": {"status": 429, "headers": {"x-why": "busy"}, "body": "come back later"}}}"#;
+const REROUTED: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s"},
+    "on_open": {"reroute": {}}}"#;
 const OPEN: &str = "circuit-breaker; cause=open";
 const CALLS: &str = "holdfast_circuit_breaker_calls_total";
 const REJECTED: &str = "holdfast_circuit_breaker_rejected_total";
@@ -105,13 +121,6 @@ fn opening() -> Vec<Scenario> {
     ]
 }
 
-const SLOW: &str = r#"{"window": {"time": "2s"}, "minimum_calls": 4, "failure_ratio": null, "slow_call": "60ms", "slow_ratio": 0.5,
-    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
-const FOUND_IN_THE_WILD: &str =
-    r#"{"timeout": 3000, "threshold": 0.5, "min_half_open_requests": 5, "window_size": 10000}"#;
-const IN_THE_CLUSTER: &str = r#"{"chain": "upstream", "consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null,
-    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
-
 fn coming_back() -> Vec<Scenario> {
     let probe = get("/pay").answer(Answer::of(200).later(Duration::from_millis(1_500))).sees(200).asked(1);
     vec![
@@ -165,11 +174,6 @@ fn modes() -> Vec<Scenario> {
     ]
 }
 
-const DRY: &str = r#"{"mode": "dry_run", "window": {"time": "2s"}, "minimum_calls": 4, "slow_ratio": null,
-    "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
-const FORCED_CLOSED: &str =
-    r#"{"mode": "force_closed", "consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null}"#;
-
 fn choices() -> Vec<Scenario> {
     vec![
         breaker("One tenant's failures are not another one's.", BY_TENANT)
@@ -184,10 +188,3 @@ fn choices() -> Vec<Scenario> {
             .at_least("holdfast_circuit_breaker_rerouted_total", &[], 1),
     ]
 }
-
-const BY_TENANT: &str = r#"{"key": ["header:x-tenant"], "key_allow": {"header:x-tenant": ["blue", "green"]}, "consecutive_failures": 2,
-    "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s", "jitter": 0}}"#;
-const OWN_WORDS: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s"},
-    "on_open": {"reply": {"status": 429, "headers": {"x-why": "busy"}, "body": "come back later"}}}"#;
-const REROUTED: &str = r#"{"consecutive_failures": 2, "failure_ratio": null, "slow_ratio": null, "open": {"base": "60s", "max": "60s"},
-    "on_open": {"reroute": {}}}"#;

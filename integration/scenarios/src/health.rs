@@ -35,6 +35,11 @@ fn call(status: &'static str) -> Ask {
     post("/shop.Orders/Place", EMPTY_MESSAGE).with("content-type", "application/grpc").answer(answer).asked(1)
 }
 
+/// The same of a method that isn't named.
+fn watched() -> Ask {
+    Ask { path: "/shop.Stock/Watch", ..call("13") }
+}
+
 pub(crate) fn scenarios() -> Vec<Scenario> {
     [of_the_node(), judged()].concat()
 }
@@ -123,8 +128,9 @@ fn judged() -> Vec<Scenario> {
             .ask(get("/pay").gets(404).header(MARK, Value::Is("caller_fault")))
             .ask(get("/pay").gets(200).header(MARK, Value::Absent))
             .total(ATTEMPTS, &[("outcome", "ok")], 1),
-        health("Without a chain of attempts requests are judged by what their status says.", "{}")
-            .ask(get("/pay").gets(503))
-            .ask(get("/pay").gets(200)),
+        health("A call whose answers may be many passes at once, and is judged at its end.", OF_CALLS)
+            .needs("holds_responses")
+            .ask(watched().sees(200).header(MARK, Value::Absent).header("grpc-status", Value::Absent))
+            .total(ATTEMPTS, &[("protocol", "grpc"), ("outcome", "server_fault")], 1),
     ]
 }
