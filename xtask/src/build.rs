@@ -165,6 +165,7 @@ impl Module {
         let output = context.modules().join(self.file);
         let compiled = self.compile(context).and_then(|artifact| optimize(context, self, &artifact));
         let delivered = compiled.and_then(|artifact| deliver(&artifact, &output));
+        let delivered = delivered.and_then(|size| self.describe(context).map(|()| size));
         if delivered.is_err() {
             // A stale module would make later steps pass or fail for the wrong reason.
             let _ = fs::remove_file(&output);
@@ -179,6 +180,18 @@ impl Module {
                 Ok(())
             }
         }
+    }
+
+    /// Puts what Kong reads beside a module that is shipped. A test keeps the committed file as `plugins/schema` has it.
+    fn describe(&self, context: &Context) -> Result<()> {
+        if self.limit.is_none() {
+            return Ok(());
+        }
+        let name = self.file.replace(".wasm", ".meta.json");
+        let committed = context.root().join("kong-configs").join(&name);
+        fs::copy(&committed, context.modules().join(&name))
+            .with_context(|| format!("can't copy {}", committed.display()))?;
+        Ok(())
     }
 
     fn compile(&self, context: &Context) -> Result<PathBuf> {

@@ -164,7 +164,8 @@ fn client_retries(read: &mut Reader<'_>, insecure_literal: bool) -> ClientRetrie
 }
 
 fn proof(read: &mut Reader<'_>, insecure_literal: bool) -> Proof {
-    if !read.has("header") || !read.has("token") {
+    // An empty proof would be anybody's.
+    if !read.has("header") || read.raw("token").is_none_or(Value::is_null) {
         read.fault("", "header or token is missing", "{\"header\": \"...\", \"token\": {\"env\": \"...\"}}");
     }
     let header =

@@ -24,11 +24,11 @@ fn is_suffix(text: &str) -> bool {
 }
 
 pub(super) fn home(read: &mut Reader<'_>) -> Home {
-    let home = Home { by: by(read), map: read.object("map", map).unwrap_or_default() };
-    if !read.has("map") {
-        read.fault("map", "nothing", "an object: value to store");
+    let (by, map) = (by(read), read.object("map", map));
+    if map.is_none() {
+        read.fault("map", "no object", "an object: value to store");
     }
-    home
+    Home { by, map: map.unwrap_or_default() }
 }
 
 fn by(read: &mut Reader<'_>) -> HomeBy {
