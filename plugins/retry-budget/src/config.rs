@@ -164,12 +164,12 @@ fn client_retries(read: &mut Reader<'_>, insecure_literal: bool) -> ClientRetrie
 }
 
 fn proof(read: &mut Reader<'_>, insecure_literal: bool) -> Proof {
-    // An empty proof would be anybody's.
-    if !read.has("header") || read.raw("token").is_none_or(Value::is_null) {
-        read.fault("", "header or token is missing", "{\"header\": \"...\", \"token\": {\"env\": \"...\"}}");
-    }
     let header =
         read.text("header", "x-holdfast-proof", "a lower-case header name of at most 64 characters", is_header_name);
     let token = read.object("token", |read| read_secret(read, insecure_literal)).flatten();
+    // Without one an empty header would be proof enough.
+    if !read.has("header") || token.is_none() {
+        read.fault("", "no header, or no usable token", "{\"header\": \"...\", \"token\": {\"env\": \"...\"}}");
+    }
     Proof { header, token: token.unwrap_or(Secret::Literal(String::new())) }
 }

@@ -1,0 +1,157 @@
+//! Every configuration of a plugin in `kong-configs/` and `envoy-configs/`, as it is shipped: good by its schema, and taken by the plugin on its host.
+
+use config_schema::meta::modules;
+use sdk_shim::config::Faults;
+use sdk_shim::entry::Plugin;
+use sdk_shim::fake::FakeHost;
+use serde::Deserialize as _;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn yaml(path: &str) -> Value {
+    let text = std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml_files(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(repository().join(folder)).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let is_yaml = |name: &String| Path::new(name).extension().is_some_and(|end| end == "yml" || end == "yaml");
+    let mut files: Vec<String> = names.filter(is_yaml).map(|name| format!("{folder}/{name}")).collect();
+    files.sort();
+    files
+}
+
+/// Every object in a value.
+fn objects(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(fields) => [value].into_iter().chain(fields.values().flat_map(objects)).collect(),
+        Value::Array(items) => items.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Modules and their configurations in a file of Envoy's.
+fn envoys(file: &Value) -> Vec<(String, Value)> {
+    let plugin = |object: &Value| {
+        let path = object.pointer("/vm_config/code/local/filename")?.as_str()?;
+        let module = Path::new(path).file_stem()?.to_str()?.to_owned();
+        let config = match object.pointer("/configuration/value") {
+            Some(Value::String(text)) => serde_json::from_str(text).expect("JSON"),
+            Some(value) => value.clone(),
+            None => serde_json::json!({}),
+        };
+        Some((module, config))
+    };
+    objects(file).into_iter().filter_map(plugin).collect()
+}
+
+/// Filters and their configurations in a file of Kong's: as plugins, and in chains.
+fn kongs(file: &Value) -> Vec<(String, Value)> {
+    let lists = objects(file).into_iter().flat_map(|object| ["plugins", "filters"].map(|list| object.get(list)));
+    let entries = lists.flatten().filter_map(Value::as_array).flatten();
+    let named = entries.filter_map(|entry| Some((entry["name"].as_str()?.replace('-', "_"), entry["config"].clone())));
+    named.filter(|(name, _)| modules().iter().any(|(module, _)| module == name)).collect()
+}
+
+fn is_good(file: &str, module: &str, config: &Value) {
+    let modules = modules();
+    let (_, schema) = modules.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{file}: {module}"));
+    let validator = jsonschema::draft4::new(schema).expect("a schema");
+    validator.validate(config).unwrap_or_else(|error| panic!("{file}: {module}: {error} at {}", error.instance_path()));
+}
+
+fn configure(host: &FakeHost, module: &str, config: &Value) -> Result<(), Faults> {
+    let text = config.to_string();
+    match module {
+        "circuit_breaker" => circuit_breaker::CircuitBreaker::configure(host, text.as_bytes()).map(|_| ()),
+        "retry_budget" => retry_budget::RetryBudget::configure(host, text.as_bytes()).map(|_| ()),
+        "idempotency" => idempotency::Idempotency::configure(host, text.as_bytes()).map(|_| ()),
+        "protocol_health" => protocol_health::ProtocolHealth::configure(host, text.as_bytes()).map(|_| ()),
+        "metrics" => metrics::Metrics::configure(host, text.as_bytes()).map(|_| ()),
+        _ => suite::Suite::configure(host, text.as_bytes()).map(|_| ()),
+    }
+}
+
+#[test]
+fn what_is_shipped_for_kong_is_good_and_every_filter_starts() {
+    let mut seen = Vec::new();
+    for file in yaml_files("kong-configs").iter().chain(&["kong-configs/snippets/circuit-breaker.yml".to_owned()]) {
+        for (module, config) in kongs(&yaml(file)) {
+            is_good(file, &module, &config);
+            configure(&FakeHost::wasmx(), &module, &config)
+                .unwrap_or_else(|faults| panic!("{file}: {module}: {faults}"));
+            seen.push(module);
+        }
+    }
+    let missing: Vec<_> = modules().into_iter().filter(|(module, _)| !seen.iter().any(|name| name == module)).collect();
+    assert!(missing.is_empty(), "nothing shows how Kong is told of {:?}", missing.first().map(|(module, _)| module));
+}
+
+#[test]
+fn what_is_shipped_for_envoy_is_good_and_every_filter_starts() {
+    let mut seen = 0;
+    for file in yaml_files("envoy-configs") {
+        for (module, config) in envoys(&yaml(&file)) {
+            is_good(&file, &module, &config);
+            let host = FakeHost::envoy();
+            host.proxy().set_env("HOLDFAST_SECRET", "0123456789abcdef0123456789abcdef");
+            configure(&host, &module, &config).unwrap_or_else(|faults| panic!("{file}: {module}: {faults}"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen} plugins");
+}
+
+#[test]
+fn the_snippet_found_in_the_wild_is_taken_as_it_stands() {
+    let file = yaml("kong-configs/snippets/circuit-breaker.yml");
+    let [(module, config)] = kongs(&file).try_into().expect("one filter of ours");
+    assert_eq!(module, "circuit_breaker");
+    let policy = circuit_breaker::config::read(config.to_string().as_bytes()).expect("a policy");
+    assert_eq!((policy.slow_call.as_millis(), policy.half_open.permits, policy.slow_is_failure), (3_000, 5, true));
+}
+
+/// Its last line answers every request with 500 (docs/kong.md), and must not be copied into what is shipped.
+#[test]
+fn no_shipped_file_has_the_snippets_trap() {
+    let trap = "$(headers.x-request-id)";
+    let snippet =
+        std::fs::read_to_string(repository().join("kong-configs/snippets/circuit-breaker.yml")).expect("a file");
+    assert!(snippet.contains(trap));
+    for file in yaml_files("kong-configs") {
+        let text = std::fs::read_to_string(repository().join(&file)).expect("a file");
+        assert!(!text.contains(trap), "{file}");
+    }
+}
+
+#[test]
+fn a_wrong_value_in_a_shipped_file_is_told_with_its_path() {
+    let mut file = yaml("kong-configs/kong.yml");
+    let config = file.pointer_mut("/services/0/plugins/2/config").expect("the breaker");
+    config["window"]["time"] = "10x".into();
+    let schema = modules().swap_remove(0).1;
+    let validator = jsonschema::draft4::new(&schema).expect("a schema");
+    let error = validator.validate(config).expect_err("a wrong value");
+    assert_eq!(error.instance_path().to_string(), "/window/time");
+    let faults = configure(&FakeHost::wasmx(), "circuit_breaker", config).expect_err("a wrong value");
+    assert_eq!(faults.iter().map(|fault| fault.path.as_str()).collect::<Vec<_>>(), ["$.window.time"]);
+}
+
+/// An empty list is an empty object once it has been in Lua, and the filter refuses that.
+#[test]
+fn no_configuration_for_kong_has_an_empty_list() {
+    for file in yaml_files("kong-configs") {
+        for (module, config) in kongs(&yaml(&file)) {
+            let lists = objects(&config)
+                .into_iter()
+                .flat_map(|object| object.as_object().into_iter().flat_map(|fields| fields.values()));
+            let empty = lists.filter(|value| value.as_array().is_some_and(Vec::is_empty)).count();
+            assert_eq!(empty, 0, "{file}: {module}");
+        }
+    }
+}
