@@ -55,11 +55,8 @@ impl Part {
     fn parse_with_argument(text: &str) -> Option<Self> {
         match text.split_once(':')? {
             ("header", name) if is_header_name(name) => Some(Self::Header(name.to_owned())),
-            // One spelling each: what `parse` takes, `+3` and `03`, no schema would.
-            ("path", n) => match *n.as_bytes() {
-                [digit @ b'1'..=b'8'] => Some(Self::Path(usize::from(digit - b'0'))),
-                _ => None,
-            },
+            // One spelling each: `parse` takes `+3` and `03` too.
+            ("path", n) if n.len() == 1 => n.parse().ok().filter(|n| (1..=8).contains(n)).map(Self::Path),
             _ => None,
         }
     }

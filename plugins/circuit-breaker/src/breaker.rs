@@ -24,7 +24,7 @@ use sdk_shim::time::{Instant, nanos};
 use sdk_shim::window::SLOTS;
 
 /// Metrics per key, at most.
-const SERIES_PER_KEY: u32 = 24;
+pub const SERIES_PER_KEY: u32 = 24;
 /// Ticks of a window of calls, which has no slots in time.
 const CALLS_TICK: Duration = Duration::from_millis(500);
 

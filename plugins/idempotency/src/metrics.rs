@@ -7,7 +7,7 @@ use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Meter};
 
 /// Metrics per key, at most.
-const SERIES_PER_KEY: u32 = 48;
+pub const SERIES_PER_KEY: u32 = 48;
 
 /// The meter of an entry.
 pub fn meter<H: Host>(host: &H, common: &Common) -> Meter {

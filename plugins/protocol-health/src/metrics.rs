@@ -9,7 +9,7 @@ use sdk_shim::meter::{Counter, Lazy, Meter};
 use sdk_shim::outcome::Outcome;
 
 /// Far more than there are names and labels.
-const MOST_SERIES: u32 = 256;
+pub const MOST_SERIES: u32 = 256;
 
 /// The counters of one entry, each defined when it is first needed.
 #[derive(Debug)]

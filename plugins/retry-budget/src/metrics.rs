@@ -12,7 +12,7 @@ use sdk_shim::overrides::Mode;
 use sdk_shim::ratio::PPM;
 
 /// Metrics per key, at most.
-const SERIES_PER_KEY: u32 = 24;
+pub const SERIES_PER_KEY: u32 = 24;
 
 /// The meter of an entry. The budget's counters carry `chain=upstream` whoever writes them.
 pub fn meter<H: Host>(host: &H, common: &Common, chain: &str) -> Meter {

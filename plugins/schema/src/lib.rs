@@ -16,6 +16,7 @@
 //! | how a type becomes a schema that Kong understands | [`dialect`] |
 //! | what a schema can't say | [`rules`] |
 //! | the files that Kong reads | [`meta`] |
+//! | how much memory Kong must give | [`sizing`] |
 
 #![allow(
     clippy::struct_excessive_bools,
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod protocol_health;
 pub mod retry_budget;
 pub mod rules;
+pub mod sizing;
 pub mod suite;
 pub mod texts;
 pub mod values;

@@ -4,6 +4,7 @@
 //! parser refuses, and the table in `kong-configs/README.md` is made of it.
 
 use sdk_shim::config::Fault;
+use sdk_shim::flavor::Flavor;
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -274,6 +275,113 @@ pub const RULES: &[Rule] = &[
         example: (SUITE, r#"{"mode": "force_open", "metrics": {}}"#),
     },
 ];
+
+/// What one host can't do. The schema and the parser take it; the filter refuses it where it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct HostRule {
+    /// Which host refuses.
+    pub host: Flavor,
+    /// For people.
+    pub sentence: &'static str,
+    /// Where the fault is.
+    pub path: &'static str,
+    /// The module and a configuration that is refused for this alone.
+    pub example: (&'static str, &'static str),
+}
+
+/// All that Kong can't do, and what Envoy wants otherwise.
+pub const HOST_RULES: &[HostRule] = &[
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "There is no upstream chain.",
+        path: "$.chain",
+        example: (BREAKER, r#"{"chain": "upstream"}"#),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "A header doesn't choose another route, so there is no `on_open.reroute`.",
+        path: "$.on_open.reroute",
+        example: (BREAKER, r#"{"on_open": {"reroute": {}}}"#),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "gRPC statuses stand in trailers, which no filter sees: `failure_on.grpc_status` needs `allow_degraded`.",
+        path: "$.failure_on.grpc_status",
+        example: (BREAKER, r#"{"failure_on": {"grpc_status": [14]}}"#),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "Shared data may be evicted: the store `memory` needs `accept_eviction`.",
+        path: "$.store.accept_eviction",
+        example: (IDEMPOTENCY, r#"{"store": {"kind": "memory"}, "accept_reply_before_store": true}"#),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "No answer can be held until it is stored: `accept_reply_before_store` must be true.",
+        path: "$.accept_reply_before_store",
+        example: (IDEMPOTENCY, r#"{"store": {"kind": "memory", "accept_eviction": true}}"#),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "Nothing wakes a request that waits: no `on_in_flight: wait`.",
+        path: "$.on_in_flight",
+        example: (
+            IDEMPOTENCY,
+            r#"{"store": {"kind": "memory", "accept_eviction": true}, "accept_reply_before_store": true, "on_in_flight": "wait", "wait": "1s"}"#,
+        ),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "There is no tunnel to Redis or memcached: `webdis` or `memory`.",
+        path: "$.store.kind",
+        example: (
+            IDEMPOTENCY,
+            r#"{"store": {"kind": "redis", "cluster": "a:1"}, "secret": [{"literal": "0123456789abcdef"}], "insecure_literal": true,
+                "accept_reply_before_store": true}"#,
+        ),
+    },
+    HostRule {
+        host: Flavor::WasmX,
+        sentence: "Stores have no names: `store.cluster` and `home.map` say `host:port`.",
+        path: "$.store.cluster",
+        example: (
+            IDEMPOTENCY,
+            r#"{"store": {"kind": "webdis", "cluster": "a"}, "secret": [{"literal": "0123456789abcdef"}], "insecure_literal": true,
+                "accept_reply_before_store": true}"#,
+        ),
+    },
+    HostRule {
+        host: Flavor::Envoy,
+        sentence: "Answers are held until they are stored: `accept_reply_before_store` must be false.",
+        path: "$.accept_reply_before_store",
+        example: (
+            IDEMPOTENCY,
+            r#"{"store": {"kind": "memory"}, "headers_stop_iteration": true, "accept_reply_before_store": true}"#,
+        ),
+    },
+    HostRule {
+        host: Flavor::Envoy,
+        sentence: "`idempotency` needs `headers_stop_iteration`.",
+        path: "$.headers_stop_iteration",
+        example: (IDEMPOTENCY, r#"{"store": {"kind": "memory"}}"#),
+    },
+];
+
+/// Both tables as Markdown.
+pub fn markdown() -> String {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows = RULES.iter().map(|rule| {
+        let plugin = rule.plugin.map_or_else(|| "every".to_owned(), |plugin| format!("`{plugin}`"));
+        format!("| {plugin} | {} |", plain(rule.sentence))
+    });
+    let hosts = HOST_RULES.iter().map(|rule| {
+        let host = if rule.host == Flavor::WasmX { "Kong" } else { "Envoy" };
+        format!("| {host} | `{}` | {} |", rule.example.0, plain(rule.sentence))
+    });
+    let head = ["| plugin | rule |", "|---|---|"].map(str::to_owned).into_iter();
+    let host_head = ["", "| host | plugin | rule |", "|---|---|---|"].map(str::to_owned);
+    head.chain(rows).chain(host_head).chain(hosts).map(|line| line + "\n").collect()
+}
 
 impl core::fmt::Debug for Rule {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -2,16 +2,16 @@
 //!
 //! `HOLDFAST_BLESS=1 cargo test -p config-schema --test committed` writes them anew.
 
-use config_schema::meta::{meta_json, modules};
-use std::path::{Path, PathBuf};
+mod support;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kong-configs")
-}
+use config_schema::meta::{meta_json, modules};
+use config_schema::{rules, sizing};
+use serde_json::json;
+use support::{kongs, repository, yaml};
 
 /// Compares a file with what it should be, or writes it where that is asked for.
 fn is_up_to_date(name: &str, wanted: &str) {
-    let path = folder().join(name);
+    let path = repository().join("kong-configs").join(name);
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
         std::fs::write(&path, wanted).expect("a file that can be written");
     }
@@ -24,4 +24,30 @@ fn every_modules_meta_file_is_what_the_types_say() {
     for (module, schema) in modules() {
         is_up_to_date(&format!("{module}.meta.json"), &meta_json(&schema));
     }
+}
+
+/// Between two marks of the page.
+fn part_is_up_to_date(mark: &str, wanted: &str) {
+    let path = repository().join("kong-configs/README.md");
+    let page = std::fs::read_to_string(path).expect("a page");
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
+    let (head, rest) = page.split_once(&begin).expect("a mark");
+    let (_, tail) = rest.split_once(&end).expect("an end");
+    is_up_to_date("README.md", &[head, &begin, wanted, &end, tail].concat());
+}
+
+/// One test, since both write the same file.
+#[test]
+fn the_pages_tables_are_what_the_code_says() {
+    part_is_up_to_date("rules", &rules::markdown());
+    let defaults =
+        ["circuit_breaker", "retry_budget", "protocol_health", "metrics"].map(|name| (name.to_owned(), json!({})));
+    let memory = ("idempotency".to_owned(), json!({"store": {"kind": "memory"}}));
+    let files = [
+        ("[kong.yml](kong.yml)", kongs(&yaml("kong-configs/kong.yml"))),
+        ("[filter-chains.yml](filter-chains.yml)", kongs(&yaml("kong-configs/filter-chains.yml"))),
+        ("the breaker alone, with its defaults", defaults[..1].to_vec()),
+        ("all five with their defaults", defaults.into_iter().chain([memory]).collect()),
+    ];
+    part_is_up_to_date("sizes", &sizing::markdown(&files));
 }

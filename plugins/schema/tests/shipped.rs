@@ -1,39 +1,16 @@
 //! Every configuration of a plugin in `kong-configs/` and `envoy-configs/`, as it is shipped: good by its schema, and taken by the plugin on its host.
 
+mod support;
+
 use config_schema::meta::modules;
+use config_schema::rules::HOST_RULES;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::Plugin;
 use sdk_shim::fake::FakeHost;
-use serde::Deserialize as _;
+use sdk_shim::flavor::Flavor;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn yaml(path: &str) -> Value {
-    let text = std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn yaml_files(folder: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(repository().join(folder)).expect("a folder");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-    let is_yaml = |name: &String| Path::new(name).extension().is_some_and(|end| end == "yml" || end == "yaml");
-    let mut files: Vec<String> = names.filter(is_yaml).map(|name| format!("{folder}/{name}")).collect();
-    files.sort();
-    files
-}
-
-/// Every object in a value.
-fn objects(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Object(fields) => [value].into_iter().chain(fields.values().flat_map(objects)).collect(),
-        Value::Array(items) => items.iter().flat_map(objects).collect(),
-        _ => Vec::new(),
-    }
-}
+use std::path::Path;
+use support::{kongs, objects, repository, yaml, yaml_files};
 
 /// Modules and their configurations in a file of Envoy's.
 fn envoys(file: &Value) -> Vec<(String, Value)> {
@@ -48,14 +25,6 @@ fn envoys(file: &Value) -> Vec<(String, Value)> {
         Some((module, config))
     };
     objects(file).into_iter().filter_map(plugin).collect()
-}
-
-/// Filters and their configurations in a file of Kong's: as plugins, and in chains.
-fn kongs(file: &Value) -> Vec<(String, Value)> {
-    let lists = objects(file).into_iter().flat_map(|object| ["plugins", "filters"].map(|list| object.get(list)));
-    let entries = lists.flatten().filter_map(Value::as_array).flatten();
-    let named = entries.filter_map(|entry| Some((entry["name"].as_str()?.replace('-', "_"), entry["config"].clone())));
-    named.filter(|(name, _)| modules().iter().any(|(module, _)| module == name)).collect()
 }
 
 fn is_good(file: &str, module: &str, config: &Value) {
@@ -153,5 +122,17 @@ fn no_configuration_for_kong_has_an_empty_list() {
             let empty = lists.filter(|value| value.as_array().is_some_and(Vec::is_empty)).count();
             assert_eq!(empty, 0, "{file}: {module}");
         }
+    }
+}
+
+#[test]
+fn each_listed_rule_of_a_host_is_that_hosts_alone() {
+    for rule in HOST_RULES {
+        let (module, example) = rule.example;
+        let config: Value = serde_json::from_str(example).expect("JSON");
+        is_good("the table", module, &config);
+        let host = if rule.host == Flavor::WasmX { FakeHost::wasmx() } else { FakeHost::envoy() };
+        let faults = configure(&host, module, &config).expect_err(rule.sentence);
+        assert!(faults.iter().any(|fault| fault.path == rule.path), "{}: {faults}", rule.sentence);
     }
 }

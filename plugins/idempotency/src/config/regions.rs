@@ -24,11 +24,11 @@ fn is_suffix(text: &str) -> bool {
 }
 
 pub(super) fn home(read: &mut Reader<'_>) -> Home {
-    let (by, map) = (by(read), read.object("map", map));
-    if map.is_none() {
-        read.fault("map", "no object", "an object: value to store");
+    let home = Home { by: by(read), map: read.object("map", map).unwrap_or_default() };
+    if home.map.is_empty() {
+        read.fault("map", "nothing", "an object: value to store");
     }
-    Home { by, map: map.unwrap_or_default() }
+    home
 }
 
 fn by(read: &mut Reader<'_>) -> HomeBy {
@@ -52,8 +52,8 @@ fn header(read: &mut Reader<'_>) -> String {
 
 fn map(read: &mut Reader<'_>) -> Vec<(String, String)> {
     let names = read.names();
-    if names.is_empty() || names.len() > MOST_HOMES {
-        read.fault("", format!("{} stores", names.len()), format!("1 to {MOST_HOMES} of them"));
+    if names.len() > MOST_HOMES {
+        read.fault("", format!("{} stores", names.len()), format!("at most {MOST_HOMES}"));
     }
     names.into_iter().map(|name| (name.to_owned(), store_of(read, name))).collect()
 }
