@@ -10,7 +10,7 @@ use integration::TestResult;
 use integration::config::from_yaml;
 use regex::Regex;
 use sdk_shim::labels::Label;
-use sdk_shim::labels::rules::{HISTOGRAMS, Rule, label_patterns, label_patterns_json, stats_config, stats_tags};
+use sdk_shim::labels::rules::{HISTOGRAMS, Rule, label_patterns, stats_config, stats_tags};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -70,11 +70,6 @@ fn every_shipped_bootstrap_with_tags_has_those_of_the_table() -> TestResult {
         is_up_to_date(&path, &[&text[..start], &stats_config(), &text[end..]].concat())?;
     }
     Ok(())
-}
-
-#[test]
-fn kong_is_told_the_same() -> TestResult {
-    is_up_to_date(&repository().join("kong-configs/label_patterns.json"), &label_patterns_json())
 }
 
 #[test]

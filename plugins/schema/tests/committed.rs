@@ -6,7 +6,8 @@ mod support;
 
 use config_schema::meta::{meta_json, modules};
 use config_schema::{rules, sizing};
-use serde_json::json;
+use sdk_shim::labels::Label;
+use serde_json::{Value, json};
 use support::{kongs, repository, yaml};
 
 /// Compares a file with what it should be, or writes it where that is asked for.
@@ -23,6 +24,18 @@ fn is_up_to_date(name: &str, wanted: &str) {
 fn every_modules_meta_file_is_what_the_types_say() {
     for (module, schema) in modules() {
         is_up_to_date(&format!("{module}.meta.json"), &meta_json(&schema));
+    }
+}
+
+/// As Kong 3.9 reads it (`FILTER_META_SCHEMA` in its kong/runloop/wasm.lua).
+#[test]
+fn a_meta_file_has_the_shape_that_kong_reads() {
+    for (module, schema) in modules() {
+        let meta: Value = serde_json::from_str(&meta_json(&schema)).expect("JSON");
+        assert_eq!(meta["config_schema"]["type"], "object", "{module}");
+        let patterns = meta["metrics"]["label_patterns"].as_array().expect("a list");
+        assert_eq!(patterns.len(), Label::ALL.len());
+        assert_eq!(patterns[1], json!({"label": "holdfast_instance", "pattern": "(;instance=([^;]+))"}));
     }
 }
 

@@ -92,16 +92,6 @@ pub fn stats_config() -> String {
 /// Histograms of ours, by their whole name as it was before labels were taken out.
 pub const HISTOGRAMS: &str = ".*holdfast_[a-z_]+_us;.*";
 
-/// Kong's list as JSON, for `metrics.label_patterns` of a `.meta.json`.
-pub fn label_patterns_json() -> String {
-    let rules = label_patterns();
-    let lines = rules.iter().map(|Rule { label, pattern }| {
-        // Neither holds a character that JSON must escape.
-        format!("  {{\"label\": \"{label}\", \"pattern\": \"{pattern}\"}}")
-    });
-    format!("[\n{}\n]\n", lines.collect::<Vec<_>>().join(",\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,13 +107,6 @@ mod tests {
             let legal = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
             assert!(label.as_str().bytes().chain(label.tag().bytes()).all(legal), "{label:?}");
         }
-    }
-
-    #[test]
-    fn kongs_list_is_json() {
-        let list: serde_json::Value = serde_json::from_str(&label_patterns_json()).unwrap();
-        assert_eq!(list.as_array().unwrap().len(), Label::ALL.len());
-        assert_eq!(list[1], serde_json::json!({"label": "holdfast_instance", "pattern": "(;instance=([^;]+))"}));
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(crate) fn changes<'a>(config: &'a Value, schema: &'a Value) -> impl Iterator
             values.extend(around_bounds(schema, there));
         }
         values.extend(variants(there));
+        let mut known = BTreeSet::new();
+        values.retain(|value| known.insert(value.to_string()));
         let put = values.into_iter().map(Act::Put);
         let rename = ["Unknown", "x-new", "host", "x-holdfast-a", ""].map(|name| Act::Rename(name.to_owned()));
         let acts: Vec<Act> = put.chain([Act::Remove]).chain(rename).collect();
