@@ -55,7 +55,11 @@ impl Part {
     fn parse_with_argument(text: &str) -> Option<Self> {
         match text.split_once(':')? {
             ("header", name) if is_header_name(name) => Some(Self::Header(name.to_owned())),
-            ("path", n) => n.parse().ok().filter(|n| (1..=8).contains(n)).map(Self::Path),
+            // One spelling each: what `parse` takes, `+3` and `03`, no schema would.
+            ("path", n) => match *n.as_bytes() {
+                [digit @ b'1'..=b'8'] => Some(Self::Path(usize::from(digit - b'0'))),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -325,7 +329,19 @@ mod tests {
     fn parts_are_read_or_refused() {
         assert_eq!(Part::parse("header:x-tenant"), Some(Part::Header("x-tenant".into())));
         assert_eq!(Part::parse("path:2"), Some(Part::Path(2)));
-        for bad in ["", "Route", "header:", "header:X-A", "header::path", "path:0", "path:9", "path:x", "cookie:a"] {
+        for bad in [
+            "",
+            "Route",
+            "header:",
+            "header:X-A",
+            "header::path",
+            "path:0",
+            "path:9",
+            "path:03",
+            "path:+3",
+            "path:x",
+            "cookie:a",
+        ] {
             assert_eq!(Part::parse(bad), None, "{bad}");
         }
     }

@@ -41,9 +41,9 @@ texts! {
     /// A name of an entry that shares state and metrics.
     Instance, 32, "^(?!.*--)[A-Za-z0-9][A-Za-z0-9_.-]*$";
     /// A part of a key.
-    KeyPart, 71, "^(?:route|virtual_host|cluster|method|upstream_host|header:[a-z0-9_.-]{1,64}|path:[+]?0*[1-8])$";
+    KeyPart, 71, "^(?:route|virtual_host|cluster|method|upstream_host|header:[a-z0-9_.-]{1,64}|path:[1-8])$";
     /// A part of a key whose value a client chooses.
-    ClientPart, 71, "^(?:method|header:[a-z0-9_.-]{1,64}|path:[+]?0*[1-8])$";
+    ClientPart, 71, "^(?:method|header:[a-z0-9_.-]{1,64}|path:[1-8])$";
     /// A secret, or the name of a variable.
     SecretText, 4_096, r"^[\s\S]+$";
     /// A header's name in lower case.
