@@ -53,8 +53,14 @@ pub fn read(policy: &Policy, headers: &Headers) -> Intake {
     })
 }
 
+/// Where the host stands that was asked for: beside `host`, Kong has its own name in `:authority`.
+fn host_header(headers: &Headers) -> &'static str {
+    if headers.get("host").is_some() { "host" } else { ":authority" }
+}
+
 /// A header's value, if it is there once and says something.
 fn single<'a>(headers: &'a Headers, name: &'a str) -> Option<&'a [u8]> {
+    let name = if name == ":authority" { host_header(headers) } else { name };
     let mut values = headers.all(name);
     let value = values.next().filter(|value| !value.is_empty())?;
     values.next().is_none().then_some(value)
@@ -73,7 +79,7 @@ fn home(policy: &Policy, headers: &Headers, tenant: &[&[u8]]) -> Result<Option<S
 /// Whether a request was copied by a proxy in front, which says so by its host's ending.
 pub fn is_mirrored(policy: &Policy, headers: &Headers) -> bool {
     let Some(suffix) = &policy.mirror else { return false };
-    let host = headers.get(":authority").or_else(|| headers.get("host")).unwrap_or_default();
+    let host = headers.get(host_header(headers)).unwrap_or_default();
     let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
     name.ends_with(suffix.as_bytes())
 }

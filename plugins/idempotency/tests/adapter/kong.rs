@@ -313,3 +313,19 @@ fn a_healthy_request_asks_for_no_property_that_nginx_would_log() {
     assert!(plugin.host().logs().is_empty(), "{:?}", plugin.host().logs());
     assert_eq!(count(&plugin, "dispatch"), 0);
 }
+
+/// `:authority` is Kong's own name there, the same for everybody.
+#[test]
+fn whose_host_was_asked_for_is_told_by_its_own_header() {
+    let plugin = memory(r#""tenant": [":authority"], "mirror": {}"#);
+    let of = |host: &str| {
+        let headers = sdk_shim::fake::Headers::from(&[(":method", "POST"), (":path", "/pay"), (":authority", host)]);
+        plugin.request(headers.with("idempotency-key", b"\"k\""))
+    };
+    for host in ["a.example", "b.example"] {
+        let call = of(host);
+        assert_eq!(state(&call), "claimed", "{host}");
+        call.abort();
+    }
+    assert_eq!(state(&of("a.example-shadow:80")), "mirrored");
+}
