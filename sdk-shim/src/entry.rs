@@ -52,7 +52,7 @@ pub trait Plugin<H: Host>: Sized + 'static {
         true
     }
 
-    /// How often `on_tick` should run in each VM at first; `None` for never. [`Host::tick_every`] changes it.
+    /// How often `on_tick` should run in each VM at first; `None` for never. [`Host::tick_every`] changes it. Asked once, when it begins.
     fn tick_period(&self) -> Option<Duration> {
         None
     }

@@ -46,6 +46,8 @@ pub struct Capabilities {
     pub holds_responses: bool,
     /// A request header limits how long the proxy waits for the answer.
     pub limits_by_header: bool,
+    /// Metrics may be defined at any time, whatever the module's file is called; otherwise the first request tells whether they may at all (`late.rs`).
+    pub metrics_at_once: bool,
     /// Gauges can be counted up and down by all workers; otherwise they can only be set.
     pub gauges_count: bool,
     /// `response.flags` says why there was no response.
@@ -68,6 +70,8 @@ pub struct Capabilities {
     pub virtual_host: &'static [&'static str],
     /// Where the cluster's or service's name is found.
     pub cluster: &'static [&'static str],
+    /// What stands before the names of words that filters leave for each other within a request.
+    pub words: &'static [&'static str],
 }
 
 /// Envoy from 1.39.1 on, as observed up to 1.40.0.
@@ -86,6 +90,7 @@ pub const ENVOY: Capabilities = Capabilities {
     retires_late: true,
     holds_responses: true,
     limits_by_header: true,
+    metrics_at_once: true,
     gauges_count: true,
     response_flags: true,
     tcp_tunnel: true,
@@ -99,6 +104,7 @@ pub const ENVOY: Capabilities = Capabilities {
     route: &["xds", "route_name"],
     virtual_host: &["xds", "virtual_host_name"],
     cluster: &["xds", "cluster_name"],
+    words: &[],
 };
 
 /// Envoy 1.36 to 1.39.0, as observed; also any that doesn't tell its version. They lose a part of an answer that a timer lets go, and 1.36 dies of a
@@ -124,6 +130,7 @@ pub const WASMX: Capabilities = Capabilities {
     retires_late: false,
     holds_responses: false,
     limits_by_header: false,
+    metrics_at_once: false,
     // It traps.
     gauges_count: false,
     response_flags: false,
@@ -136,12 +143,14 @@ pub const WASMX: Capabilities = Capabilities {
     route: &["kong", "route_id"],
     virtual_host: &[],
     cluster: &["kong", "service_id"],
+    // No other name can be set; Kong's own plugins read these, too.
+    words: &["kong", "ctx", "shared"],
 };
 
 /// Finds out, in `configure`, which host this is.
 ///
 /// `WasmX` gives every filter the root id "0" and has no `xds` properties; reading one there costs a line in its log.
-/// (`plugin_name` can't be asked: reading it in `on_configure` segfaults `WasmX`.)
+/// (`plugin_name` can't be asked: reading it outside of a request segfaults `WasmX`.)
 pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabilities {
     let wasmx_root = property(&["plugin_root_id"]).is_some_and(|id| id == b"0");
     if wasmx_root && property(&["xds", "node", "id"]).is_none() {
@@ -159,8 +168,13 @@ pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabil
 // === impl Capabilities ===
 
 impl Capabilities {
+    /// What a property's path begins with on this host, where it is a word of ours.
+    pub(crate) fn before(&self, path: &[&str]) -> &'static [&'static str] {
+        if matches!(path, [name] if name.starts_with("holdfast")) { self.words } else { &[] }
+    }
+
     /// Whether it can do each of these, by name.
-    pub const fn named(&self) -> [(&'static str, bool); 18] {
+    pub const fn named(&self) -> [(&'static str, bool); 19] {
         [
             ("upstream_chain", self.upstream_chain),
             ("response_trailers", self.response_trailers),
@@ -174,6 +188,7 @@ impl Capabilities {
             ("retires_late", self.retires_late),
             ("holds_responses", self.holds_responses),
             ("limits_by_header", self.limits_by_header),
+            ("metrics_at_once", self.metrics_at_once),
             ("gauges_count", self.gauges_count),
             ("response_flags", self.response_flags),
             ("tcp_tunnel", self.tcp_tunnel),

@@ -155,7 +155,8 @@ pub trait Host {
     /// A variable of the proxy's environment that its configuration lets through.
     fn env(&self, name: &str) -> Option<String>;
 
-    /// Makes a metric known; the same name gives the same metric in every VM. Costs a lock: once per name.
+    /// Makes a metric known; the same name gives the same metric in every VM. Costs a lock: once per name. Without
+    /// [`Capabilities::metrics_at_once`] there may be none.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError>;
     /// Adds to a counter. 0.05 us.
     fn increment(&self, id: MetricId, by: u32);

@@ -38,6 +38,7 @@ pub mod json;
 pub mod key;
 pub mod keys;
 pub mod labels;
+pub(crate) mod late;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod meter;

@@ -5,10 +5,12 @@
 //! `holdfast_<plugin>_series_dropped_total`. Names are `holdfast_<plugin>_<what>;label=value;label=value`: Envoy's `stats_tags`
 //! and Kong's `label_patterns` make Prometheus labels of the suffix.
 
+use crate::cell;
+use crate::claim::Holder;
 use crate::host::{Host, MetricId, MetricKind};
 use crate::labels::Label;
 use crate::window::Totals;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 /// Defines the metrics of one plugin instance.
 #[derive(Debug)]
@@ -146,7 +148,80 @@ impl Lazy {
     }
 }
 
-/// Reads several counters together.
-pub fn totals<H: Host, const N: usize>(host: &H, counters: [Counter; N]) -> Totals<N> {
-    Totals(counters.map(|counter| counter.read(host)))
+/// Counters that something is decided by, four at most: where there can be no metrics, their totals are kept in one cell.
+#[derive(Debug)]
+pub struct Tallies {
+    counters: Vec<Counter>,
+    cell: Option<Sums>,
+}
+
+/// A cell's name, and what it held when it could be read last: numbers in text, as everything else here is text.
+#[derive(Debug)]
+struct Sums {
+    name: String,
+    last: RefCell<String>,
+}
+
+// === impl Tallies ===
+
+impl Tallies {
+    /// These counters, or a cell of this name.
+    pub fn new<H: Host>(host: &H, counters: Vec<Counter>, name: impl FnOnce() -> String) -> Self {
+        let has_none = !host.capabilities().metrics_at_once && counters.iter().any(|counter| !counter.exists());
+        let cell = has_none.then(|| Sums { name: name(), last: RefCell::default() });
+        Self { counters, cell }
+    }
+
+    /// Adds 1 to one of them.
+    pub fn add<H: Host>(&self, host: &H, which: usize) {
+        match &self.cell {
+            None => self.counters.get(which).copied().unwrap_or_default().add(host),
+            Some(sums) => sums.add(host, which),
+        }
+    }
+
+    /// All of them, read in their order.
+    pub fn totals<H: Host, const N: usize>(&self, host: &H) -> Totals<N> {
+        let mut totals = Totals::default();
+        if !self.is_in_cell(host, &mut totals.0) {
+            totals.0.iter_mut().zip(&self.counters).for_each(|(total, counter)| *total = counter.read(host));
+        }
+        totals
+    }
+
+    /// The same, the last one read first.
+    pub fn totals_backwards<H: Host, const N: usize>(&self, host: &H) -> Totals<N> {
+        let mut totals = Totals::default();
+        if !self.is_in_cell(host, &mut totals.0) {
+            totals.0.iter_mut().zip(&self.counters).rev().for_each(|(total, counter)| *total = counter.read(host));
+        }
+        totals
+    }
+
+    /// Reads the cell, if there is one. What can't be read is what it was: totals that go back would empty windows.
+    fn is_in_cell<H: Host>(&self, host: &H, totals: &mut [u64]) -> bool {
+        let Some(sums) = &self.cell else { return false };
+        if let Ok(seen) = cell::read::<H, Holder>(host, &sums.name) {
+            sums.last.replace(seen.record.map(|held| held.0).unwrap_or_default());
+        }
+        numbers(&sums.last.borrow(), totals);
+        true
+    }
+}
+
+impl Sums {
+    /// What can't be written is not counted.
+    fn add<H: Host>(&self, host: &H, which: usize) {
+        let _ = cell::update(host, &self.name, |held: Option<Holder>| {
+            let mut totals = [0; 4];
+            numbers(&held.map(|held| held.0).unwrap_or_default(), &mut totals);
+            totals.iter_mut().skip(which).take(1).for_each(|total| *total += 1);
+            let [a, b, c, d] = totals;
+            (Some(Holder(format!("{a} {b} {c} {d}"))), ())
+        });
+    }
+}
+
+fn numbers(text: &str, totals: &mut [u64]) {
+    totals.iter_mut().zip(text.split(' ')).for_each(|(total, word)| *total = word.parse().unwrap_or(0));
 }

@@ -71,6 +71,7 @@ fn wasmx_dies_of_a_callout_that_nobody_waits_for() {
         }
         Flow::Continue
     });
+    worker.request(GET).finish();
     worker.tick();
     assert_eq!(worker.host().pending_callouts().len(), 1);
 }
@@ -114,15 +115,61 @@ fn an_answer_in_wasmx_response_headers_changes_the_status_only() {
 #[test]
 fn metrics_and_properties_trap_on_wasmx() {
     let host = FakeHost::wasmx();
+    host.pretend_request(GET);
     let gauge = host.define_metric(MetricKind::Gauge, "g").unwrap();
     assert_eq!(trap(&host, || host.increment(gauge, 1)), Trap::IncrementOnOther);
-    let configure = FakeHost::wasmx();
-    let died = trap(&configure, || {
-        start(&configure, |_, host| host.property(&["plugin_name"]).map_or(Flow::Continue, |_| Flow::Continue));
-    });
-    assert_eq!(died, Trap::PluginNameInConfigure);
+    for late in [false, true] {
+        let host = FakeHost::wasmx();
+        let died = trap(&host, || {
+            let worker = start(&host, move |event, host| {
+                if event == if late { Event::Tick } else { Event::Configure } {
+                    host.property(&["plugin_name"]);
+                }
+                Flow::Continue
+            });
+            worker.request(GET).finish();
+            worker.tick();
+        });
+        assert_eq!(died, Trap::PluginNameOutsideRequests);
+    }
     host.proxy().without_shared_memory();
     assert_eq!(trap(&host, || _ = host.shared_get("k")), Trap::NoSharedMemory);
+}
+
+#[test]
+fn an_upstream_that_wasnt_found_has_no_address_to_be_read() {
+    let script = |event, host: &FakeHost| {
+        if event == Event::Log {
+            host.property(&["upstream", "address"]);
+        }
+        Flow::Continue
+    };
+    let host = FakeHost::wasmx();
+    let worker = start(&host, script);
+    let mut served = worker.request(GET);
+    served.respond(&[(":status", "200")], true);
+    served.finish();
+    let mut unresolved = worker.request(GET);
+    unresolved.local_reply(502, 0, "");
+    assert_eq!(trap(&host, || _ = unresolved.finish()), Trap::UnresolvedAddress);
+}
+
+#[test]
+fn words_for_other_filters_stand_where_kong_keeps_them() {
+    for host in [FakeHost::envoy(), FakeHost::wasmx()] {
+        let worker = start(&host, |event, host| {
+            if matches!(event, Event::RequestHeaders { .. }) {
+                host.set_property(&["holdfast.word"], b"1");
+                host.set_property(&["somebody.else"], b"1");
+            }
+            Flow::Continue
+        });
+        let call = worker.request(GET);
+        let is_kept = |name: &str| call.filter_state().get(name).is_some();
+        assert!(is_kept("holdfast.word"));
+        assert_eq!(is_kept("somebody.else"), host.capabilities().words.is_empty());
+        call.abort();
+    }
 }
 
 #[test]

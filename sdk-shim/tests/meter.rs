@@ -55,5 +55,6 @@ fn who_cant_count_a_gauge_says_so() {
 #[should_panic(expected = "increment on a gauge")]
 fn who_does_it_all_the_same_dies() {
     let host = FakeProxy::wasmx().worker();
+    host.pretend_request(&[(":path", "/")]);
     Meter::new(&host, "", "downstream", "default", 10).gauge(&host, "open", &[]).adjust(&host, 1);
 }

@@ -5,14 +5,14 @@ use crate::state::{Counts, Phase};
 use core::cell::Cell;
 use sdk_shim::host::Host;
 use sdk_shim::labels::Label;
-use sdk_shim::meter::{Counter, Lazy, Meter, totals};
+use sdk_shim::meter::{Lazy, Meter, Tallies};
 
 /// The metrics of one key.
 #[derive(Debug)]
 pub struct KeyMetrics {
     key: String,
     /// Successes, failures, slow calls, throttled requests: what windows are made of.
-    core: [Counter; 4],
+    core: Tallies,
     rejected: [Lazy; 5],
     would_reject: [Lazy; 5],
     transitions: [Lazy; 4],
@@ -33,7 +33,7 @@ impl KeyMetrics {
     /// Defines the counters that windows need; the others wait until something happens.
     pub fn new<H: Host>(host: &H, meter: &Meter, key: &str) -> Self {
         let calls = |outcome| meter.counter(host, "calls_total", &[(Label::Key, key), (Label::Outcome, outcome)]);
-        let core = [
+        let core = vec![
             calls("success"),
             calls("failure"),
             meter.counter(host, "slow_calls_total", &[(Label::Key, key)]),
@@ -41,7 +41,7 @@ impl KeyMetrics {
         ];
         Self {
             key: key.to_owned(),
-            core,
+            core: Tallies::new(host, core, || meter.name("calls", &[(Label::Key, key)])),
             rejected: Default::default(),
             would_reject: Default::default(),
             transitions: Default::default(),
@@ -58,26 +58,20 @@ impl KeyMetrics {
 
     /// What windows are made of.
     pub fn totals<H: Host>(&self, host: &H) -> Counts {
-        totals(host, self.core)
+        self.core.totals(host)
     }
 
     /// A call ended.
     pub fn call<H: Host>(&self, host: &H, failed: bool, slow: bool) {
-        let [success, failure, slow_calls, _] = self.core;
-        if failed {
-            failure.add(host);
-        } else {
-            success.add(host);
-        }
+        self.core.add(host, usize::from(failed));
         if slow {
-            slow_calls.add(host);
+            self.core.add(host, 2);
         }
     }
 
     /// Client-side throttling refused a request, or would have.
     pub fn throttled<H: Host>(&self, host: &H) {
-        let [.., throttled] = self.core;
-        throttled.add(host);
+        self.core.add(host, 3);
     }
 
     /// A request was refused, or in a dry run would have been.

@@ -14,18 +14,16 @@ use core::time::Duration;
 use sdk_shim::cell::{self, CellError};
 use sdk_shim::host::Host;
 use sdk_shim::labels::Label;
-use sdk_shim::meter::{Counter, Meter};
+use sdk_shim::meter::{Meter, Tallies};
 use sdk_shim::overrides::{Mode, Override};
 use sdk_shim::time::Instant;
-use sdk_shim::window::Totals;
 
 /// One budget of one key.
 #[derive(Debug)]
 pub struct Account {
     cell: String,
-    requests: Counter,
-    returned: Counter,
-    granted: Counter,
+    /// Requests, retries that were given back, retries that were granted.
+    counts: Tallies,
     slots: RefCell<Slots>,
     read_at: Cell<Option<Instant>>,
     /// The slot that the last tick left.
@@ -52,11 +50,11 @@ impl Account {
     /// The account of `key` in the cell `cell`; its counters' names begin with `kind` (`client_`, or nothing).
     pub fn open<H: Host>(host: &H, meter: &Meter, kind: &str, key: &str, cell: String) -> Self {
         let counter = |what: &str| meter.counter(host, &format!("{kind}{what}_total"), &[(Label::Key, key)]);
+        let counts = vec![counter("requests"), counter("returned"), counter("granted")];
+        let counts = Tallies::new(host, counts, || meter.name(&format!("{kind}counts"), &[(Label::Key, key)]));
         Self {
             cell,
-            requests: counter("requests"),
-            returned: counter("returned"),
-            granted: counter("granted"),
+            counts,
             slots: RefCell::default(),
             read_at: Cell::default(),
             ticked: Cell::default(),
@@ -66,12 +64,12 @@ impl Account {
 
     /// A first try came.
     pub fn count_request<H: Host>(&self, host: &H) {
-        self.requests.add(host);
+        self.counts.add(host, 0);
     }
 
     /// A retry happens that could not be refused: it is owed.
     pub fn owe<H: Host>(&self, host: &H) {
-        self.granted.add(host);
+        self.counts.add(host, 2);
     }
 
     /// Asks for a retry. Where the shared slots can't be read nobody knows how many there were: there is an error, and no retry.
@@ -90,13 +88,13 @@ impl Account {
         if self.slots.borrow().is_frozen() || !has_room(budget, &self.window_of(totals)) {
             return Ok(Answer::Refused);
         }
-        self.granted.add(host);
+        self.counts.add(host, 2);
         let totals = self.totals(host);
         self.last.set(totals);
         if keeps(budget, &self.window_of(totals)) {
             return Ok(Answer::Granted(self.slots.borrow().number));
         }
-        self.returned.add(host);
+        self.counts.add(host, 1);
         Ok(Answer::Refused)
     }
 
@@ -195,15 +193,11 @@ impl Account {
 
     /// What the counters show at the end of a window: a retry that is being given back is still in it.
     fn totals<H: Host>(&self, host: &H) -> Counts {
-        let requests = self.requests.read(host);
-        let returned = self.returned.read(host);
-        Totals([requests, returned, self.granted.read(host)])
+        self.counts.totals(host)
     }
 
     /// What they show at its beginning: read the other way round, so that one that is being given back is not in the window.
     fn snapshot<H: Host>(&self, host: &H) -> Counts {
-        let granted = self.granted.read(host);
-        let returned = self.returned.read(host);
-        Totals([self.requests.read(host), returned, granted])
+        self.counts.totals_backwards(host)
     }
 }

@@ -13,7 +13,7 @@ use crate::host::{ContextId, Direction, Host as _, Reply};
 use crate::identity;
 use core::fmt;
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -22,7 +22,12 @@ pub struct Worker<P: Plugin<FakeHost>>(Rc<Inner<P>>);
 
 struct Inner<P: Plugin<FakeHost>> {
     host: FakeHost,
-    plugin: P,
+    /// As it was configured.
+    first: P,
+    /// Its configuration, as long as there has been no request, where the host is known only then.
+    unmet: RefCell<Option<String>>,
+    /// As it was configured again by the first request.
+    settled: OnceCell<P>,
     root: ContextId,
     calls: RefCell<BTreeMap<ContextId, Rc<RefCell<P::Call>>>>,
 }
@@ -33,15 +38,25 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     /// Configures the plugin in a VM. Starting another one in the same VM is a configuration push.
     pub fn start(host: &FakeHost, config: &str) -> Result<Self, Faults> {
         let root = host.new_root();
-        let before = host.enter(root, Phase::Configure, None);
-        let plugin = P::configure(host, config.as_bytes());
-        if plugin.is_ok() && !P::SHOWS_ITSELF {
-            identity::show(host, P::NAME, config.as_bytes());
+        let first: P = configure(host, root, config)?;
+        host.set_timer(root, first.tick_period());
+        let unmet = RefCell::new((!host.capabilities().metrics_at_once).then(|| config.to_owned()));
+        let (host, settled, calls) = (host.clone(), OnceCell::new(), RefCell::default());
+        Ok(Self(Rc::new(Inner { host, first, unmet, settled, root, calls })))
+    }
+
+    /// The first request, where the host is known only then: what a module's own entry does.
+    fn configure_again(&self, stream: ContextId) {
+        let unmet = self.0.unmet.take();
+        let Some(config) = unmet else { return };
+        let before = self.host().of_root(self.0.root).enter(stream, Phase::RequestHeaders, None);
+        self.host().meet();
+        self.host().leave(before);
+        if let Ok(plugin) = configure::<P>(self.host(), self.0.root, &config) {
+            // The timer runs already.
+            let _ = plugin.tick_period();
+            let _ = self.0.settled.set(plugin);
         }
-        host.leave(before);
-        let plugin = plugin?;
-        host.set_timer(root, plugin.tick_period());
-        Ok(Self(Rc::new(Inner { host: host.clone(), plugin, root, calls: RefCell::default() })))
     }
 
     /// The VM it runs in.
@@ -51,7 +66,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
 
     /// The plugin itself.
     pub fn plugin(&self) -> &P {
-        &self.0.plugin
+        self.0.settled.get().unwrap_or(&self.0.first)
     }
 
     /// Its root context.
@@ -64,9 +79,9 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         self.host().0.state.borrow().timers.get(&self.0.root).copied()
     }
 
-    /// The timer fires once, if the plugin has one.
+    /// The timer fires once, if the plugin has one. Where the first request is waited for, that does nothing before it.
     pub fn tick(&self) {
-        if self.tick_period().is_some() {
+        if self.tick_period().is_some() && self.host().may_tick() {
             self.in_root(Phase::Tick, None, Plugin::on_tick);
             self.settle();
         }
@@ -117,7 +132,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         act: impl FnOnce(&P, &FakeHost) -> R,
     ) -> R {
         let before = self.host().of_root(self.0.root).enter(self.0.root, phase, answer);
-        let result = act(&self.0.plugin, self.host());
+        let result = act(self.plugin(), self.host());
         self.host().leave(before);
         result
     }
@@ -132,13 +147,13 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     ) -> (R, Current) {
         let call = self.call_of(id);
         let before = self.host().of_root(self.0.root).enter(id, phase, answer);
-        let result = act(&self.0.plugin, &mut call.borrow_mut(), self.host());
+        let result = act(self.plugin(), &mut call.borrow_mut(), self.host());
         (result, self.host().leave(before))
     }
 
     /// The call's own memory, made at the stream's first callback.
     fn call_of(&self, id: ContextId) -> Rc<RefCell<P::Call>> {
-        let made = || Rc::new(RefCell::new(self.0.plugin.call()));
+        let made = || Rc::new(RefCell::new(self.plugin().call()));
         self.0.calls.borrow_mut().entry(id).or_insert_with(made).clone()
     }
 
@@ -160,6 +175,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     }
 
     pub(super) fn request_headers(&self, id: ContextId) {
+        self.configure_again(id);
         let end = self.host().with(id, |stream| stream.request.ended) && self.tells_end();
         let act = |plugin: &P, call: &mut P::Call, host: &FakeHost| plugin.on_request_headers(call, host, end);
         self.step(id, (Phase::RequestHeaders, Direction::Request, At::Headers), act);
@@ -238,7 +254,8 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     pub(super) fn deliver(&self, id: ContextId, reply: &Reply) {
         let (unheard, grpc) =
             self.host().with(id, |stream| (stream.has_response() || stream.chain == Chain::Upstream, stream.is_grpc()));
-        let (headers, end) = reply_headers(reply, grpc);
+        // WasmX sends what it is given, whoever asked.
+        let (headers, end) = reply_headers(reply, grpc && self.host().flavor() == Flavor::Envoy);
         if unheard {
             return self.host().replace_response(id, headers);
         }
@@ -263,6 +280,16 @@ impl<P: Plugin<FakeHost>> fmt::Debug for Worker<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("plugin", &P::NAME).field("host", self.host()).finish_non_exhaustive()
     }
+}
+
+fn configure<P: Plugin<FakeHost>>(host: &FakeHost, root: ContextId, config: &str) -> Result<P, Faults> {
+    let before = host.of_root(root).enter(root, Phase::Configure, None);
+    let plugin = P::configure(host, config.as_bytes());
+    if plugin.is_ok() && !P::SHOWS_ITSELF {
+        identity::show(host, P::NAME, config.as_bytes());
+    }
+    host.leave(before);
+    plugin
 }
 
 /// An answer of our own as headers: a gRPC request gets trailers only, with the body as `grpc-message`.

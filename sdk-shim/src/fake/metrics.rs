@@ -6,8 +6,8 @@ use crate::flavor::Flavor;
 use crate::host::{HostError, MetricId, MetricKind};
 use std::collections::BTreeMap;
 
-/// Longest name, in bytes, that fits 256 behind `pw.circuit_breaker.`.
-const WASMX_NAME: usize = 256 - "pw.circuit_breaker.".len();
+/// Longest name, in bytes, on `WasmX`: with `pw:<file>:` before it.
+const WASMX_NAME: usize = 256;
 
 /// Why the table gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,13 @@ impl Table {
         Self { flavor, metrics: BTreeMap::new() }
     }
 
-    pub(super) fn define(&mut self, kind: MetricKind, name: &str) -> Result<MetricId, Refusal> {
-        if self.flavor == Flavor::WasmX && name.len() > WASMX_NAME {
+    /// Defines one for the filter of this file, whose name is a part of the metric's on `WasmX`.
+    pub(super) fn define(&mut self, kind: MetricKind, file: &str, name: &str) -> Result<MetricId, Refusal> {
+        let whole = format!("pw:{file}:{name}");
+        if self.flavor == Flavor::WasmX && whole.len() > WASMX_NAME {
             return Err(Refusal::Trap(Trap::MetricName));
         }
-        let id = self.known(kind, name).unwrap_or_else(|| self.fresh(name));
+        let id = self.known(kind, name).unwrap_or_else(|| self.fresh(&whole));
         let metric = || Metric { kind, name: name.to_owned(), total: 0, samples: Vec::new() };
         self.metrics.entry(id).or_insert_with(metric);
         Ok(MetricId(id))
@@ -120,10 +122,10 @@ impl Table {
         self.metrics.iter().find(|(_, metric)| same(metric)).map(|(id, _)| *id)
     }
 
-    fn fresh(&self, name: &str) -> u32 {
+    fn fresh(&self, whole: &str) -> u32 {
         match self.flavor {
             Flavor::Envoy => u32::try_from(self.metrics.len()).unwrap_or(u32::MAX),
-            Flavor::WasmX => crc32(name.as_bytes()),
+            Flavor::WasmX => crc32(whole.as_bytes()),
         }
     }
 
@@ -141,10 +143,12 @@ mod tests {
     use super::*;
     use MetricKind::{Counter, Gauge, Histogram};
 
+    const FILE: &str = "circuit_breaker";
+
     #[test]
     fn the_same_name_is_the_same_metric() {
         let mut table = Table::new(Flavor::Envoy);
-        let (a, b) = (table.define(Counter, "c").unwrap(), table.define(Counter, "c").unwrap());
+        let (a, b) = (table.define(Counter, FILE, "c").unwrap(), table.define(Counter, FILE, "c").unwrap());
         table.increment(a, 2).unwrap();
         table.increment(b, 3).unwrap();
         assert_eq!(table.read(a), Ok(5));
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn envoy_makes_two_metrics_of_two_kinds() {
         let mut table = Table::new(Flavor::Envoy);
-        let (counter, gauge) = (table.define(Counter, "x").unwrap(), table.define(Gauge, "x").unwrap());
+        let (counter, gauge) = (table.define(Counter, FILE, "x").unwrap(), table.define(Gauge, FILE, "x").unwrap());
         table.record(gauge, 9).unwrap();
         table.increment(counter, 1).unwrap();
         assert_eq!((table.read(counter), table.read(gauge)), (Ok(1), Ok(9)));
@@ -163,27 +167,27 @@ mod tests {
     #[test]
     fn wasmx_gives_the_first_kind_again_and_traps_on_the_wrong_verb() {
         let mut table = Table::new(Flavor::WasmX);
-        let gauge = table.define(Gauge, "g").unwrap();
-        assert_eq!(table.define(Counter, "g"), Ok(gauge));
+        let gauge = table.define(Gauge, FILE, "g").unwrap();
+        assert_eq!(table.define(Counter, FILE, "g"), Ok(gauge));
         assert_eq!(table.increment(gauge, 1), Err(Refusal::Trap(Trap::IncrementOnOther)));
-        let counter = table.define(Counter, "c").unwrap();
+        let counter = table.define(Counter, FILE, "c").unwrap();
         assert_eq!(table.record(counter, 1), Err(Refusal::Trap(Trap::RecordOnCounter)));
         assert_eq!(table.read(MetricId(1)), Err(Refusal::Trap(Trap::UnknownMetric)));
-        assert_eq!(table.define(Gauge, &"n".repeat(238)), Err(Refusal::Trap(Trap::MetricName)));
-        assert!(table.define(Gauge, &"n".repeat(237)).is_ok());
+        assert_eq!(table.define(Gauge, FILE, &"n".repeat(238)), Err(Refusal::Trap(Trap::MetricName)));
+        assert!(table.define(Gauge, FILE, &"n".repeat(237)).is_ok());
     }
 
     #[test]
     fn a_gauge_counts_up_and_down_on_envoy_and_kills_wasmx() {
         let mut table = Table::new(Flavor::Envoy);
-        let (gauge, counter) = (table.define(Gauge, "g").unwrap(), table.define(Counter, "c").unwrap());
+        let (gauge, counter) = (table.define(Gauge, FILE, "g").unwrap(), table.define(Counter, FILE, "c").unwrap());
         for (by, total) in [(1, 1), (1, 2), (-2, 0)] {
             table.adjust(gauge, by).unwrap();
             assert_eq!(table.read(gauge), Ok(total));
         }
         assert_eq!(table.adjust(counter, -1), Err(Refusal::Status(HostError::BadArgument)));
         let mut table = Table::new(Flavor::WasmX);
-        let gauge = table.define(Gauge, "g").unwrap();
+        let gauge = table.define(Gauge, FILE, "g").unwrap();
         assert_eq!(table.adjust(gauge, 1), Err(Refusal::Trap(Trap::IncrementOnOther)));
     }
 
@@ -194,7 +198,7 @@ mod tests {
             (Flavor::WasmX, Refusal::Trap(Trap::ReadOfHistogram)),
         ] {
             let mut table = Table::new(flavor);
-            let histogram = table.define(Histogram, "h").unwrap();
+            let histogram = table.define(Histogram, FILE, "h").unwrap();
             table.record(histogram, 7).unwrap();
             assert_eq!(table.read(histogram), Err(refusal));
             assert_eq!(table.samples("h"), [7]);
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn a_reset_spares_gauges() {
         let mut table = Table::new(Flavor::Envoy);
-        let (counter, gauge) = (table.define(Counter, "c").unwrap(), table.define(Gauge, "g").unwrap());
+        let (counter, gauge) = (table.define(Counter, FILE, "c").unwrap(), table.define(Gauge, FILE, "g").unwrap());
         table.increment(counter, 5).unwrap();
         table.record(gauge, 5).unwrap();
         table.reset_counters();

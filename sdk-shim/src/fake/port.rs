@@ -81,12 +81,25 @@ impl FakeHost {
         if self.flavor() == Flavor::Envoy {
             return;
         }
-        if path == ["plugin_name"] && self.0.state.borrow().current.phase == Phase::Configure {
-            self.trap(Trap::PluginNameInConfigure);
+        let phase = self.0.state.borrow().current.phase;
+        if path == ["plugin_name"] && !phase.moves_stream() && phase != Phase::Answer {
+            self.trap(Trap::PluginNameOutsideRequests);
+        }
+        if path == ["upstream", "address"] && self.is_unresolved() {
+            self.trap(Trap::UnresolvedAddress);
         }
         if is_foreign(path) {
             self.host_log(log::Level::Error, &format!("unknown property: {}", path.join(".")));
         }
+    }
+
+    /// Whether a response is there that no upstream gave: a name may not have been resolved.
+    fn is_unresolved(&self) -> bool {
+        let state = self.0.state.borrow();
+        let of_service = |details: &Vec<u8>| details == b"via_upstream";
+        state.streams.get(&state.current.effective).is_some_and(|stream| {
+            stream.has_response() && !stream.properties.get("response.code_details").is_some_and(of_service)
+        })
     }
 
     fn effective(&self) -> ContextId {
@@ -121,9 +134,15 @@ impl Host for FakeHost {
     }
 
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
-        self.note("define_metric", format_args!("{kind:?} {name}"));
-        let id = self.proxy().0.metrics.borrow_mut().define(kind, name);
-        self.settle_metric(id)
+        let define = || {
+            self.note("define_metric", format_args!("{kind:?} {name}"));
+            if let Some(trap) = self.proxy().refuses_metrics() {
+                self.trap(trap);
+            }
+            let id = self.proxy().0.metrics.borrow_mut().define(kind, &self.proxy().file(), name);
+            self.settle_metric(id)
+        };
+        if self.capabilities().metrics_at_once { define() } else { self.0.late.define(kind, name, define) }
     }
 
     fn increment(&self, id: MetricId, by: u32) {
@@ -184,13 +203,21 @@ impl Host for FakeHost {
         let state = self.0.state.borrow();
         let stream = state.streams.get(&state.current.effective);
         let common = self.proxy().0.properties.borrow();
-        lookup(&Asked { flavor: self.flavor(), phase: state.current.phase, stream, common: &common }, path)
+        let path = [self.capabilities().before(path), path].concat();
+        lookup(&Asked { flavor: self.flavor(), phase: state.current.phase, stream, common: &common }, &path)
     }
 
     fn set_property(&self, path: &[&str], value: &[u8]) {
         self.note("set_property", path.join("."));
+        let path = [self.capabilities().before(path), path].concat();
         let state = self.0.state.borrow();
-        if let (Some(stream), [name]) = (state.streams.get(&state.current.effective), path) {
+        // WasmX knows no other place.
+        let ((Flavor::Envoy, [name]) | (Flavor::WasmX, ["kong", "ctx", "shared", name])) =
+            (self.flavor(), path.as_slice())
+        else {
+            return;
+        };
+        if let Some(stream) = state.streams.get(&state.current.effective) {
             stream.state.0.borrow_mut().insert((*name).to_owned(), value.to_vec());
         }
     }
@@ -252,6 +279,10 @@ impl Host for FakeHost {
         self.note("resume", format_args!("{direction:?}"));
         let effective = self.effective();
         self.check_retry(effective, direction);
+        // Nobody has seen WasmX let a stream go from another one's callback, or from a root's.
+        if self.flavor() == Flavor::WasmX && effective != self.context() {
+            return;
+        }
         if self.let_go(effective, direction) {
             self.count_wake(effective);
         }
@@ -260,7 +291,7 @@ impl Host for FakeHost {
     fn tick_every(&self, period: Option<Duration>) {
         self.note("tick_every", format_args!("{period:?}"));
         let (root, phase) = (self.0.state.borrow().root, self.0.state.borrow().current.phase);
-        if !self.capabilities().ticks_at_will {
+        if self.flavor() == Flavor::WasmX {
             self.trap(Trap::SecondPeriod);
         }
         if phase == Phase::Tick && period.is_some() {
@@ -271,7 +302,7 @@ impl Host for FakeHost {
 
     fn retire(&self) {
         self.note("retire", "");
-        if !self.capabilities().retires_late {
+        if self.flavor() == Flavor::WasmX {
             self.trap(Trap::Retired);
         }
         let root = self.0.state.borrow().root;

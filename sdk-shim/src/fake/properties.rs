@@ -28,7 +28,13 @@ pub(super) fn lookup(asked: &Asked<'_>, path: &[&str]) -> Option<Vec<u8>> {
 
 /// Whether `WasmX` writes an error line when it is asked for this.
 pub(super) fn is_foreign(path: &[&str]) -> bool {
-    path.first().is_some_and(|first| *first == "xds" || NOWHERE.contains(first))
+    let is_unsupported = matches!(
+        path,
+        ["plugin_vm_id" | "upstream_host_metadata"]
+            | ["response", "flags" | "code_details" | "grpc_status" | "trailers"]
+            | ["upstream", "local_address" | "transport_failure_reason"]
+    );
+    is_unsupported || path.first().is_some_and(|first| *first == "xds" || NOWHERE.contains(first))
 }
 
 fn envoy(asked: &Asked<'_>, path: &[&str], name: &str) -> Option<Vec<u8>> {
@@ -99,7 +105,11 @@ fn wasmx(asked: &Asked<'_>, path: &[&str], name: &str) -> Option<Vec<u8>> {
     }
     let set = stream.properties.get(name).or_else(|| asked.common.get(name)).cloned();
     let set = if name == "upstream.address" { set.map(without_port) } else { set };
-    set.or_else(|| filter_state(stream, path)).or_else(|| wasmx_derived(stream, path, name))
+    let word = match path {
+        ["kong", "ctx", "shared", word] => stream.state.get(word),
+        _ => None,
+    };
+    set.or(word).or_else(|| wasmx_derived(stream, path, name))
 }
 
 fn wasmx_derived(stream: &Stream, path: &[&str], name: &str) -> Option<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use super::metrics::Table;
 use super::store::Store;
+use super::trap::Trap;
 use super::vm::FakeHost;
 use crate::flavor::{Capabilities, ENVOY, ENVOY_BEFORE_1_39_1, Flavor, WASMX};
 use crate::host::Shared;
@@ -66,9 +67,35 @@ impl FakeProxy {
         proxy
     }
 
-    /// A Kong with `WasmX`.
+    /// A Kong 3.9 with `WasmX`; the module's file is called `holdfast_suite.wasm`.
     pub fn wasmx() -> Self {
-        Self::new(&WASMX)
+        let proxy = Self::new(&WASMX);
+        proxy.set("plugin_name", "holdfast_suite");
+        proxy.set("kong.version", "3.9.1");
+        proxy
+    }
+
+    /// What the module's file is called, without `.wasm`.
+    pub(super) fn file(&self) -> String {
+        let properties = self.0.properties.borrow();
+        properties.get("plugin_name").map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default()
+    }
+
+    /// What comes of defining a metric, where that isn't one.
+    pub(super) fn refuses_metrics(&self) -> Option<Trap> {
+        if self.flavor() == Flavor::Envoy {
+            return None;
+        }
+        let properties = self.0.properties.borrow();
+        let version =
+            String::from_utf8_lossy(properties.get("kong.version").map_or(b"3.5", Vec::as_slice)).into_owned();
+        let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0_u32);
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        if version.starts_with("3.") && minor < 8 {
+            Some(Trap::NoMetrics)
+        } else {
+            (!self.file().chars().all(word)).then_some(Trap::MetricsPage)
+        }
     }
 
     fn new(capabilities: &'static Capabilities) -> Self {
@@ -168,6 +195,11 @@ impl FakeProxy {
     /// Forgets shared data of the `vm_id` "", as `WasmX` does when memory is short.
     pub fn evict_shared(&self, name: &str) {
         self.0.store.borrow_mut().evict("", name);
+    }
+
+    /// Forgets shared data, whichever it is: the `n`th, counted around.
+    pub fn evict_nth(&self, n: usize) {
+        self.0.store.borrow_mut().evict_nth(n);
     }
 
     /// Makes every read and write of shared data fail with the host's internal failure (status 10), until told otherwise.

@@ -55,6 +55,12 @@ impl Store {
         self.entries.remove(&self.slot(vm_id, name));
     }
 
+    /// Forgets whatever stands at a place, counted around.
+    pub(super) fn evict_nth(&mut self, n: usize) {
+        let nth = n.checked_rem(self.entries.len()).and_then(|n| self.entries.keys().nth(n)).cloned();
+        nth.map(|slot| self.entries.remove(&slot));
+    }
+
     fn slot(&self, vm_id: &str, name: &str) -> Slot {
         match self.flavor {
             Flavor::Envoy => Slot::Named(vm_id.to_owned(), name.to_owned()),

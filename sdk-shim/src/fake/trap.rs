@@ -29,8 +29,14 @@ pub enum Trap {
     UnknownMetric,
     /// A metric's name beyond 256 bytes with the host's prefix.
     MetricName,
-    /// `plugin_name` read while configuring.
-    PluginNameInConfigure,
+    /// A metric of a filter whose file's name is no word.
+    MetricsPage,
+    /// A metric where there are none.
+    NoMetrics,
+    /// `plugin_name` read while configuring, or in a tick.
+    PluginNameOutsideRequests,
+    /// `upstream.address` of an upstream that there wasn't.
+    UnresolvedAddress,
     /// Shared data where none was set up.
     NoSharedMemory,
     /// Another period for ticks than the first one.
@@ -63,8 +69,13 @@ impl Trap {
             Self::RecordOnCounter => "WasmX metrics: record on a counter: trap",
             Self::ReadOfHistogram => "WasmX metrics: get on a histogram: trap",
             Self::UnknownMetric => "WasmX metrics: unknown id: trap",
-            Self::MetricName => "WasmX metrics: name too long (256 with the pw.<filter>. prefix): trap",
-            Self::PluginNameInConfigure => "WasmX plugin_name in on_configure segfaulted",
+            Self::MetricName => "WasmX metrics: name too long (256 with pw:<filter>: before it): trap",
+            Self::MetricsPage => {
+                "Kong's Prometheus plugin expects pw:([\\w.]+): before a metric: a hyphen breaks its whole page"
+            }
+            Self::NoMetrics => "WasmX up to Kong 3.7: define_metric isn't implemented: trap",
+            Self::PluginNameOutsideRequests => "WasmX plugin_name in on_configure and in on_tick segfaulted",
+            Self::UnresolvedAddress => "WasmX upstream.address: reading it after a failed name resolution segfaulted",
             Self::SecondPeriod => "WasmX set_tick_period: a second time: trap",
             Self::Retired => "WasmX proxy_done: trap",
             Self::PeriodInTick => "set_tick_period in a tick frees the timer that is firing; 0 only disables it",

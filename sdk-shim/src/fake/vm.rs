@@ -8,6 +8,7 @@ use super::stream::{Chain, FilterState, Phase, Stream};
 use super::trap::Trap;
 use crate::flavor::Flavor;
 use crate::host::{Callout, CalloutId, ContextId, Direction, Map};
+use crate::late::Late;
 use core::fmt;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -24,6 +25,8 @@ pub(super) struct Vm {
     pub(super) scope: String,
     pub(super) seed: u64,
     pub(super) state: RefCell<State>,
+    /// Which metrics there may be.
+    pub(super) late: Late,
 }
 
 /// The callback under way.
@@ -78,7 +81,7 @@ impl FakeHost {
 
     pub(super) fn new(proxy: FakeProxy, vm_id: &str, seed: u64) -> Self {
         let state = RefCell::new(State::new());
-        Self(Rc::new(Vm { proxy, scope: vm_id.to_owned(), seed, state }))
+        Self(Rc::new(Vm { proxy, scope: vm_id.to_owned(), seed, state, late: Late::new() }))
     }
 
     /// The process around it: the place of clock, metrics, shared data and injected faults.
@@ -145,7 +148,20 @@ impl FakeHost {
     pub fn pretend_request(&self, headers: impl Into<Headers>) -> &Self {
         let id = self.open(Chain::Downstream, headers.into(), false, BTreeMap::new(), FilterState::default());
         self.enter(id, Phase::RequestHeaders, None);
+        self.meet();
         self
+    }
+
+    /// Whether ticks may do anything yet.
+    pub(super) fn may_tick(&self) -> bool {
+        self.proxy().0.capabilities.metrics_at_once || self.0.late.is_known()
+    }
+
+    /// A request's first callback.
+    pub(super) fn meet(&self) {
+        if !self.proxy().0.capabilities.metrics_at_once {
+            self.0.late.learn(self);
+        }
     }
 
     /// Goes on to the response headers of the stream of [`Self::pretend_request`].
@@ -157,6 +173,7 @@ impl FakeHost {
         self.with(id, |stream| {
             stream.request.release();
             stream.response = Half::new(headers.into(), false);
+            stream.properties.insert("response.code_details".to_owned(), b"via_upstream".to_vec());
         });
         self.enter(id, Phase::ResponseHeaders, None);
         self

@@ -5,6 +5,7 @@ use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
 use crate::host::{CalloutId, Host};
 use crate::identity;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, Bytes, ContextType, GrpcStatusCode, Status};
@@ -16,16 +17,26 @@ pub fn start<P: Plugin<LiveHost>>() {
     super::raw::run_constructors();
     // Without it a trap says "unreachable", and nobody knows where.
     std::panic::set_hook(Box::new(|panic| LiveHost.log(log::Level::Error, &panic.to_string())));
-    proxy_wasm::set_root_context(|id| Box::new(Root::<P> { id, plugin: None }));
+    proxy_wasm::set_root_context(|id| {
+        Box::new(Root::<P> { id, slot: Rc::new(Slot { plugin: RefCell::new(None), unmet: Cell::new(None) }) })
+    });
 }
 
 struct Root<P> {
     id: u32,
-    plugin: Option<Rc<P>>,
+    slot: Rc<Slot<P>>,
+}
+
+/// A root's plugin. Where the host is known only with the first request, another one takes its place then.
+struct Slot<P> {
+    plugin: RefCell<Option<Rc<P>>>,
+    /// The root, and its configuration, as long as there has been no request.
+    unmet: Cell<Option<(u32, Vec<u8>)>>,
 }
 
 struct Stream<P: Plugin<LiveHost>> {
     id: u32,
+    slot: Rc<Slot<P>>,
     plugin: Rc<P>,
     call: P::Call,
 }
@@ -36,8 +47,18 @@ fn answer(id: u32, headers: usize, body: usize, trailers: usize) -> Answer {
 
 /// Once in this crate, and not in each plugin's, where it would be built for speed.
 #[inline(never)]
-fn show(plugin: &str) {
-    identity::show(&LiveHost, plugin, &LiveHost::configuration());
+fn show(plugin: &str, configuration: &[u8]) {
+    identity::show(&LiveHost, plugin, configuration);
+}
+
+/// Once in a module, and not once for each of its callers.
+#[inline(never)]
+fn configure<P: Plugin<LiveHost>>(bytes: &[u8]) -> Result<Rc<P>, Faults> {
+    let plugin = Rc::new(P::configure(&LiveHost, bytes)?);
+    if !P::SHOWS_ITSELF {
+        show(P::NAME, bytes);
+    }
+    Ok(plugin)
 }
 
 fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
@@ -48,6 +69,12 @@ fn tell<P: Plugin<LiveHost>>(faults: &Faults) {
 
 // === impl Root ===
 
+impl<P> Root<P> {
+    fn plugin(&self) -> Option<Rc<P>> {
+        self.slot.plugin.borrow().clone()
+    }
+}
+
 impl<P: Plugin<LiveHost>> Context for Root<P> {
     unused_of_context!();
 
@@ -55,12 +82,12 @@ impl<P: Plugin<LiveHost>> Context for Root<P> {
         LiveHost::enter(self.id);
         // One host dies of what would follow.
         let may_stay = LiveHost.capabilities().retires_late;
-        self.plugin.as_ref().is_none_or(|plugin| plugin.on_retire(&LiveHost) || !may_stay)
+        self.plugin().is_none_or(|plugin| plugin.on_retire(&LiveHost) || !may_stay)
     }
 
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         LiveHost::enter(self.id);
-        if let Some(plugin) = &self.plugin {
+        if let Some(plugin) = self.plugin() {
             guard::in_root(|| plugin.on_root_answer(&LiveHost, answer(token, headers, body, trailers)));
         }
     }
@@ -72,17 +99,18 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn on_configure(&mut self, _size: usize) -> bool {
         LiveHost::enter(self.id);
         LiveHost::detect();
-        match P::configure(&LiveHost, &LiveHost::configuration()) {
+        let bytes = LiveHost::configuration();
+        match configure::<P>(&bytes) {
             Ok(plugin) => {
-                if !P::SHOWS_ITSELF {
-                    show(P::NAME);
-                }
                 // Even a period of zero is one that was said.
                 if let Some(period) = plugin.tick_period() {
                     LiveHost.tick_every(Some(period));
                 }
                 guard::note_root(self.id, plugin.may_miss());
-                self.plugin = Some(Rc::new(plugin));
+                if !LiveHost.capabilities().metrics_at_once {
+                    self.slot.unmet.set(Some((self.id, bytes)));
+                }
+                self.slot.plugin.replace(Some(plugin));
                 true
             }
             Err(faults) => {
@@ -94,15 +122,15 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
 
     fn on_tick(&mut self) {
         LiveHost::enter(self.id);
-        if let Some(plugin) = &self.plugin {
+        if let Some(plugin) = self.plugin().filter(|_| LiveHost::may_tick()) {
             guard::in_root(|| plugin.on_tick(&LiveHost));
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let plugin = self.plugin.clone()?;
+        let plugin = self.plugin()?;
         let call = plugin.call();
-        Some(Box::new(Stream { id, plugin, call }))
+        Some(Box::new(Stream { id, slot: Rc::clone(&self.slot), plugin, call }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -113,6 +141,20 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
 // === impl Stream ===
 
 impl<P: Plugin<LiveHost>> Stream<P> {
+    /// The first request: the plugin that was configured without it has served only to see that it can be.
+    #[cold]
+    fn settle(&mut self, root: u32, bytes: &[u8]) {
+        LiveHost::meet();
+        LiveHost::enter(root);
+        if let Ok(plugin) = configure::<P>(bytes) {
+            // The timer runs already.
+            let _ = plugin.tick_period();
+            self.call = plugin.call();
+            self.plugin = Rc::clone(&plugin);
+            self.slot.plugin.replace(Some(plugin));
+        }
+    }
+
     /// Lets the plugin speak, and does what it says.
     fn flow(&mut self, speak: impl FnOnce(&P, &mut P::Call) -> Flow) -> Action {
         LiveHost::enter(self.id);
@@ -152,6 +194,9 @@ impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
     unused_of_http!();
 
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        if let Some((root, bytes)) = self.slot.unmet.take() {
+            self.settle(root, &bytes);
+        }
         self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
     }
 

@@ -5,8 +5,10 @@ use crate::flavor::{Capabilities, ENVOY, detect};
 use crate::host::{
     Body, Callout, CalloutId, ContextId, Direction, Expect, Host, HostError, Map, MetricId, MetricKind, Reply, Shared,
 };
+use crate::late::Late;
 use crate::time::Instant;
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, Status};
@@ -16,6 +18,8 @@ thread_local! {
     static CAPABILITIES: Cell<Option<&'static Capabilities>> = const { Cell::new(None) };
     /// The context being called back.
     static CONTEXT: Cell<u32> = const { Cell::new(0) };
+    /// Which metrics there may be, on a host that doesn't take them at once.
+    static LATE: ManuallyDrop<Late> = const { ManuallyDrop::new(Late::new()) };
 }
 
 /// The proxy that runs this module. Has no state of its own.
@@ -25,7 +29,17 @@ pub struct LiveHost;
 impl LiveHost {
     /// Finds out what this host can do; to be called in `on_configure`.
     pub(super) fn detect() {
-        CAPABILITIES.set(Some(detect(|path| raw::get_property(&joined(path)))));
+        CAPABILITIES.set(Some(detect(|path| raw::get_property(&joined(path.iter())))));
+    }
+
+    /// Whether ticks may do anything yet.
+    pub(super) fn may_tick() -> bool {
+        LiveHost.capabilities().metrics_at_once || LATE.with(|late| late.is_known())
+    }
+
+    /// A request has come.
+    pub(super) fn meet() {
+        LATE.with(|late| late.learn(&LiveHost));
     }
 
     /// Notes which context is called back.
@@ -73,12 +87,16 @@ impl Host for LiveHost {
     }
 
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
-        let kind = match kind {
+        let code = match kind {
             MetricKind::Counter => 0,
             MetricKind::Gauge => 1,
             MetricKind::Histogram => 2,
         };
-        raw::define_metric(kind, name).map(MetricId)
+        let define = || raw::define_metric(code, name).map(MetricId);
+        if self.capabilities().metrics_at_once {
+            return define();
+        }
+        LATE.with(|late| late.define(kind, name, define))
     }
 
     fn increment(&self, id: MetricId, by: u32) {
@@ -114,16 +132,17 @@ impl Host for LiveHost {
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let before = self.capabilities().before(path);
         // On every request: joined on the stack, as far as it is short.
         let mut buffer = [0; SHORT_PATH];
-        match joined_in(&mut buffer, path) {
+        match joined_in(&mut buffer, before.iter().chain(path)) {
             Some(joined) => raw::get_property(joined),
-            None => raw::get_property(&joined(path)),
+            None => raw::get_property(&joined(before.iter().chain(path))),
         }
     }
 
     fn set_property(&self, path: &[&str], value: &[u8]) {
-        raw::set_property(&joined(path), value);
+        raw::set_property(&joined(self.capabilities().before(path).iter().chain(path)), value);
     }
 
     fn header(&self, map: Map, name: &str) -> Option<Vec<u8>> {
@@ -192,9 +211,9 @@ impl Host for LiveHost {
 /// Bytes of a property path that needs no allocation.
 const SHORT_PATH: usize = 64;
 
-fn joined_in<'a>(buffer: &'a mut [u8; SHORT_PATH], path: &[&str]) -> Option<&'a [u8]> {
+fn joined_in<'a, 'b>(buffer: &'a mut [u8; SHORT_PATH], path: impl Iterator<Item = &'b &'b str>) -> Option<&'a [u8]> {
     let mut end = 0;
-    for (n, part) in path.iter().enumerate() {
+    for (n, part) in path.enumerate() {
         // The buffer is zeroed, so a separator is a step.
         let start = end + usize::from(n > 0);
         end = start + part.len();
@@ -203,9 +222,9 @@ fn joined_in<'a>(buffer: &'a mut [u8; SHORT_PATH], path: &[&str]) -> Option<&'a 
     buffer.get(..end)
 }
 
-fn joined(path: &[&str]) -> Vec<u8> {
+fn joined<'a>(path: impl Iterator<Item = &'a &'a str>) -> Vec<u8> {
     let mut joined = Vec::with_capacity(SHORT_PATH);
-    for (n, part) in path.iter().enumerate() {
+    for (n, part) in path.enumerate() {
         joined.extend_from_slice(if n > 0 { b"\0" } else { b"" });
         joined.extend_from_slice(part.as_bytes());
     }

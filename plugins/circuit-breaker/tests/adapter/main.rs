@@ -12,6 +12,7 @@
 //! | keys, their bound, instances | `keys` |
 //! | modes, overrides, dry runs, throttling | `modes` |
 //! | what a refused request gets | `refusals` |
+//! | Kong under a file name that leaves it no metrics | `unnamed` |
 //! | hosts that lack something, `WasmX` | `hosts` |
 #![allow(missing_docs)]
 
@@ -29,3 +30,4 @@ mod support;
 mod ticks;
 mod together;
 mod unfair;
+mod unnamed;

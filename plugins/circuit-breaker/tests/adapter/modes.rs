@@ -106,6 +106,7 @@ fn a_share_of_requests_is_enforced_on() {
 fn disabled_costs_nothing_and_does_nothing() {
     for proxy in [envoy(), kong()] {
         let plugin = worker(&proxy, &brisk(r#""mode": "disabled""#));
+        assert!(call(&plugin, "500"));
         plugin.host().clear_calls();
         (0..10).for_each(|_| assert!(call(&plugin, "500")));
         plugin.tick();

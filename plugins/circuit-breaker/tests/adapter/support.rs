@@ -39,6 +39,25 @@ pub(crate) fn kong() -> FakeProxy {
     proxy
 }
 
+/// A Kong whose module is called `circuit-breaker.wasm`: it has no metrics.
+pub(crate) fn hyphenated() -> FakeProxy {
+    let proxy = kong();
+    proxy.set("plugin_name", "circuit-breaker");
+    proxy
+}
+
+/// What decides about `checkout`: successes, failures, slow calls, throttled requests, in metrics or in the cell that stands in for them.
+pub(crate) fn counted(proxy: &FakeProxy) -> [u64; 4] {
+    let name = "holdfast_circuit_breaker_calls;chain=downstream;instance=default;key=checkout";
+    let Some(value) = proxy.shared(name).value else {
+        return ["calls_total;outcome=success", "calls_total;outcome=failure", "slow_calls_total", "throttled_total"]
+            .map(|what| metric(proxy, what));
+    };
+    let text = String::from_utf8(value[2 + name.len()..].to_vec()).unwrap();
+    let totals: Vec<u64> = text.split(' ').map(|total| total.parse().unwrap()).collect();
+    totals.try_into().unwrap()
+}
+
 /// One more worker of the proxy, with the plugin in it.
 pub(crate) fn worker(proxy: &FakeProxy, config: &str) -> Plugin {
     Worker::start(&proxy.worker(), config).unwrap_or_else(|faults| panic!("{faults}"))

@@ -55,7 +55,7 @@ fn a_chain_of_attempts_is_refused_where_there_is_none() {
 #[test]
 fn what_a_host_can_do_is_seen() {
     for (proxy, expected) in [(FakeProxy::envoy(), 1), (FakeProxy::wasmx(), 0)] {
-        worker(&proxy, "{}");
+        call(&worker(&proxy, "{}"), "200");
         assert_eq!(proxy.metric("holdfast_host_capability;capability=upstream_chain"), expected);
         assert!(proxy.metrics().contains_key("holdfast_host_capability;capability=upstream_chain"));
     }
