@@ -1,6 +1,6 @@
 //! The suite on the other host.
 
-use crate::support::{call, worker};
+use crate::support::{GET, ORDER, POST, call, worker};
 use sdk_shim::fake::FakeProxy;
 
 fn kong() -> FakeProxy {
@@ -20,4 +20,30 @@ fn kong_runs_what_it_can() {
     assert!(!call(&plugin, "200"), "the breaker is open");
     (0..3).for_each(|_| plugin.tick());
     assert!(plugin.host().traps().is_empty());
+}
+
+/// Each property that Kong has not would be a line in its error log, for each request.
+#[test]
+fn a_healthy_request_costs_kong_no_line_in_its_log() {
+    let all = r#"{"allow_degraded": true, "protocol_health": {}, "metrics": {}, "circuit_breaker": {}, "retry_budget": {"client_retries": {}},
+        "idempotency": {"store": {"kind": "memory", "accept_eviction": true}, "accept_reply_before_store": true}}"#;
+    let plugin = worker(&kong(), all);
+    let length = ORDER.len().to_string();
+    for _ in 0..2 {
+        let mut plain = plugin.request(GET);
+        plain.respond(&[(":status", "200")], false).body(b"ok", true);
+        plain.finish();
+        let keyed = sdk_shim::fake::Headers::from(POST).with("content-length", length.as_bytes());
+        let mut keyed = plugin.stream().with_body().request(keyed);
+        keyed.request_body(ORDER, true);
+        if keyed.passed() {
+            keyed.respond(&[(":status", "200")], false).body(b"paid", true);
+        }
+        keyed.finish();
+        plugin.tick();
+    }
+    assert!(plugin.host().logs().is_empty(), "{:?}", plugin.host().logs());
+    let asked =
+        |path: &str| plugin.host().call_lines().iter().filter(|line| **line == format!("property({path})")).count();
+    assert_eq!((asked("plugin_name"), asked("kong.version")), (1, 1), "once per worker");
 }
