@@ -50,6 +50,8 @@ pub struct Capabilities {
     pub metrics_at_once: bool,
     /// Gauges can be counted up and down by all workers; otherwise they can only be set.
     pub gauges_count: bool,
+    /// An answer of ours to a gRPC request becomes a gRPC answer; otherwise it is sent as HTTP.
+    pub answers_grpc: bool,
     /// `response.flags` says why there was no response.
     pub response_flags: bool,
     /// Callouts may carry any protocol's bytes, through a tunnel of the proxy's own to a plain TCP connection.
@@ -92,6 +94,7 @@ pub const ENVOY: Capabilities = Capabilities {
     limits_by_header: true,
     metrics_at_once: true,
     gauges_count: true,
+    answers_grpc: true,
     response_flags: true,
     tcp_tunnel: true,
     grpc_callouts: true,
@@ -133,6 +136,7 @@ pub const WASMX: Capabilities = Capabilities {
     metrics_at_once: false,
     // It traps.
     gauges_count: false,
+    answers_grpc: false,
     response_flags: false,
     tcp_tunnel: false,
     grpc_callouts: false,
@@ -174,7 +178,7 @@ impl Capabilities {
     }
 
     /// Whether it can do each of these, by name.
-    pub const fn named(&self) -> [(&'static str, bool); 19] {
+    pub const fn named(&self) -> [(&'static str, bool); 20] {
         [
             ("upstream_chain", self.upstream_chain),
             ("response_trailers", self.response_trailers),
@@ -190,6 +194,7 @@ impl Capabilities {
             ("limits_by_header", self.limits_by_header),
             ("metrics_at_once", self.metrics_at_once),
             ("gauges_count", self.gauges_count),
+            ("answers_grpc", self.answers_grpc),
             ("response_flags", self.response_flags),
             ("tcp_tunnel", self.tcp_tunnel),
             ("grpc_callouts", self.grpc_callouts),

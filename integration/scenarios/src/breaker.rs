@@ -84,16 +84,18 @@ fn opening() -> Vec<Scenario> {
             .times(4, get("/pay").gets(200))
             .until(20, get("/pay").answer(Answer::of(200).later(Duration::from_millis(120))).refused(503, OPEN))
             .at_least("holdfast_circuit_breaker_slow_calls_total", &[], 2),
-        breaker("A gRPC status in the headers of a 200 is heard, and a refusal is told as one.", IN_A_ROW).until(
-            8,
-            post("/shop.Orders/Get", "\0\0\0\0\0")
-                .with("content-type", "application/grpc")
-                .answer(rpc)
-                .sees(200)
-                .header("x-holdfast-reject", Value::Is(OPEN))
-                .header("grpc-status", Value::Is("14"))
-                .asked(0),
-        ),
+        breaker("A gRPC status in the headers of a 200 is heard, and a refusal is told as one.", IN_A_ROW)
+            .needs("answers_grpc")
+            .until(
+                8,
+                post("/shop.Orders/Get", "\0\0\0\0\0")
+                    .with("content-type", "application/grpc")
+                    .answer(rpc)
+                    .sees(200)
+                    .header("x-holdfast-reject", Value::Is(OPEN))
+                    .header("grpc-status", Value::Is("14"))
+                    .asked(0),
+            ),
         breaker("A gRPC status behind the message is heard where the proxy tells of it.", IN_A_ROW)
             .needs("response_trailers")
             .until(

@@ -35,7 +35,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .ask(retry().refused(503, SHED))
             .times(10, get("/pay").gets(200))
             .ask(retry().gets(200)),
-        budget("A gRPC client is told never to come back with that call.", NONE).ask(
+        budget("A gRPC client is told never to come back with that call.", NONE).needs("answers_grpc").ask(
             post("/shop.Orders/Place", "\0\0\0\0\0")
                 .with("content-type", "application/grpc")
                 .with("grpc-previous-rpc-attempts", "1")

@@ -60,7 +60,7 @@ fn of_the_node() -> Vec<Scenario> {
             .ask(get("/pay").with("x-request-timeout", "0").refused(504, deadline))
             .ask(get("/pay").gets(200))
             .total("holdfast_protocol_health_refused_total", &[("cause", "deadline")], 1),
-        health("A gRPC client whose time is over hears it in its own words.", LIMITED).ask(
+        health("A gRPC client whose time is over hears it in its own words.", LIMITED).needs("answers_grpc").ask(
             post("/shop.Orders/Place", EMPTY_MESSAGE)
                 .with("content-type", "application/grpc")
                 .with("grpc-timeout", "0S")
