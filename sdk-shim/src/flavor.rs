@@ -172,9 +172,15 @@ pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabil
 // === impl Capabilities ===
 
 impl Capabilities {
-    /// What a property's path begins with on this host, where it is a word of ours.
-    pub(crate) fn before(&self, path: &[&str]) -> &'static [&'static str] {
-        if matches!(path, [name] if name.starts_with("holdfast")) { self.words } else { &[] }
+    /// Where a property is on this host: words of ours have a place of their own, which `own` takes.
+    pub(crate) fn place<'a, 'b>(&self, path: &'b [&'a str], own: &'b mut [&'a str; 4]) -> &'b [&'a str] {
+        match (path, self.words) {
+            ([name], [first, second, third]) if name.starts_with("holdfast") => {
+                *own = [first, second, third, name];
+                own
+            }
+            _ => path,
+        }
     }
 
     /// Whether it can do each of these, by name.

@@ -203,18 +203,18 @@ impl Host for FakeHost {
         let state = self.0.state.borrow();
         let stream = state.streams.get(&state.current.effective);
         let common = self.proxy().0.properties.borrow();
-        let path = [self.capabilities().before(path), path].concat();
-        lookup(&Asked { flavor: self.flavor(), phase: state.current.phase, stream, common: &common }, &path)
+        let mut own = [""; 4];
+        let path = self.capabilities().place(path, &mut own);
+        lookup(&Asked { flavor: self.flavor(), phase: state.current.phase, stream, common: &common }, path)
     }
 
     fn set_property(&self, path: &[&str], value: &[u8]) {
         self.note("set_property", path.join("."));
-        let path = [self.capabilities().before(path), path].concat();
+        let mut own = [""; 4];
+        let path = self.capabilities().place(path, &mut own);
         let state = self.0.state.borrow();
         // WasmX knows no other place.
-        let ((Flavor::Envoy, [name]) | (Flavor::WasmX, ["kong", "ctx", "shared", name])) =
-            (self.flavor(), path.as_slice())
-        else {
+        let ((Flavor::Envoy, [name]) | (Flavor::WasmX, ["kong", "ctx", "shared", name])) = (self.flavor(), path) else {
             return;
         };
         if let Some(stream) = state.streams.get(&state.current.effective) {

@@ -29,7 +29,7 @@ pub struct LiveHost;
 impl LiveHost {
     /// Finds out what this host can do; to be called in `on_configure`.
     pub(super) fn detect() {
-        CAPABILITIES.set(Some(detect(|path| raw::get_property(&joined(path.iter())))));
+        CAPABILITIES.set(Some(detect(|path| raw::get_property(&joined(path)))));
     }
 
     /// Whether ticks may do anything yet.
@@ -132,17 +132,19 @@ impl Host for LiveHost {
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let before = self.capabilities().before(path);
+        let mut own = [""; 4];
+        let path = self.capabilities().place(path, &mut own);
         // On every request: joined on the stack, as far as it is short.
         let mut buffer = [0; SHORT_PATH];
-        match joined_in(&mut buffer, before.iter().chain(path)) {
+        match joined_in(&mut buffer, path) {
             Some(joined) => raw::get_property(joined),
-            None => raw::get_property(&joined(before.iter().chain(path))),
+            None => raw::get_property(&joined(path)),
         }
     }
 
     fn set_property(&self, path: &[&str], value: &[u8]) {
-        raw::set_property(&joined(self.capabilities().before(path).iter().chain(path)), value);
+        let mut own = [""; 4];
+        raw::set_property(&joined(self.capabilities().place(path, &mut own)), value);
     }
 
     fn header(&self, map: Map, name: &str) -> Option<Vec<u8>> {
@@ -211,9 +213,9 @@ impl Host for LiveHost {
 /// Bytes of a property path that needs no allocation.
 const SHORT_PATH: usize = 64;
 
-fn joined_in<'a, 'b>(buffer: &'a mut [u8; SHORT_PATH], path: impl Iterator<Item = &'b &'b str>) -> Option<&'a [u8]> {
+fn joined_in<'a>(buffer: &'a mut [u8; SHORT_PATH], path: &[&str]) -> Option<&'a [u8]> {
     let mut end = 0;
-    for (n, part) in path.enumerate() {
+    for (n, part) in path.iter().enumerate() {
         // The buffer is zeroed, so a separator is a step.
         let start = end + usize::from(n > 0);
         end = start + part.len();
@@ -222,9 +224,9 @@ fn joined_in<'a, 'b>(buffer: &'a mut [u8; SHORT_PATH], path: impl Iterator<Item 
     buffer.get(..end)
 }
 
-fn joined<'a>(path: impl Iterator<Item = &'a &'a str>) -> Vec<u8> {
+fn joined(path: &[&str]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(SHORT_PATH);
-    for (n, part) in path.enumerate() {
+    for (n, part) in path.iter().enumerate() {
         joined.extend_from_slice(if n > 0 { b"\0" } else { b"" });
         joined.extend_from_slice(part.as_bytes());
     }
