@@ -69,6 +69,9 @@ fn a_breaker_that_opened_meanwhile_refuses_what_was_waiting_for_its_claim() {
     assert!(call(&plugin, "500") && call(&plugin, "500"));
     grant(&plugin);
     assert_eq!(cause(&waiting.reply().expect("a refusal")), "circuit-breaker; cause=open");
+    // No router was asked, so the store is told that the key is free.
+    let (id, _) = plugin.host().pending_callouts().into_iter().next().expect("a release");
+    assert!(plugin.answer(id, &[(":status", "200")], b"*1\r\n$9\r\nabandoned\r\n"));
     waiting.finish();
     assert!(plugin.host().traps().is_empty());
 }
