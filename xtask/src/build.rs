@@ -197,6 +197,7 @@ impl Module {
     fn compile(&self, context: &Context) -> Result<PathBuf> {
         let toolchain = context.toolchain()?;
         let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
+        let cargo = if self.profile == FAST { cargo } else { toolchain::without_places(cargo) };
         cargo.env("HOLDFAST_GIT", commit(context)).args(self.selection()).run()?;
         let folder = context.target().join("wasm").join(TARGET).join(self.profile);
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))

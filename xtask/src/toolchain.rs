@@ -29,6 +29,8 @@ const SYSTEM_CARGO: &str = "/usr/bin/cargo";
 const SYSTEM_RUSTDOC: &str = "/usr/bin/rustdoc";
 /// The workspace's `rust-version`.
 const OLDEST_RUSTC: Version = Version::new(1, 88, 0);
+/// What cargo takes flags for the compiler of modules from.
+const FLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Offline, rustup mostly fails at once; behind a firewall that drops packets it would wait for long.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
@@ -57,7 +59,7 @@ impl Toolchain {
                 system(context, label, linker).args([subcommand, &format!("-Zbuild-std={library}")])
             }
         };
-        let command = command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remapped());
+        let command = command.env(FLAGS, remapped());
         command.args(["--target", TARGET, "--target-dir"]).arg(folder)
     }
 
@@ -68,6 +70,12 @@ impl Toolchain {
             Self::System { linker } => format!("{SYSTEM_RUSTC} with build-std, linker {}", linker.display()),
         }
     }
+}
+
+/// Panics of what is built so say what happened, but not in which line: a fiftieth of a module is the places of panics that never happen. The flag
+/// isn't stable; `RUSTC_BOOTSTRAP` lets the active compiler take it.
+pub(crate) fn without_places(cargo: Cmd) -> Cmd {
+    cargo.env("RUSTC_BOOTSTRAP", "1").env(FLAGS, format!("{} -Zlocation-detail=none", remapped()))
 }
 
 /// The places of panics in a module name no machine's folders; it is smaller for it, and the same wherever it is built. Joined by cargo to
