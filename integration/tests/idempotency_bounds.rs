@@ -257,7 +257,7 @@ fn requests_share_the_connections_that_there_may_be() -> TestResult {
 
 #[test]
 fn every_node_of_a_cluster_gets_its_share_of_them() -> TestResult {
-    let few: Value = json!({"store": {"max_new_connections": 60, "timeout": "500ms"}});
+    let few: Value = json!({"store": {"max_new_connections": 60, "timeout": "1s"}});
     let load = Load::new(1_000, 1).over(Duration::from_secs(5));
     let rate = opened(Plan::new(Kind::RedisCluster).with(few), load, 5.0)?;
     assert!(rate < 60.0 * 1.5, "{rate} per second");

@@ -17,7 +17,7 @@ use crate::discover::{crates, fuzz_targets, package_name};
 use crate::text;
 
 /// Seconds per target.
-const SECONDS: u32 = 30;
+const SECONDS: u32 = 20;
 
 /// Runs each target for [`SECONDS`], as many at once as there are processors; an input that crashes one is kept in its `fuzz/artifacts/`.
 pub(crate) fn run(context: &Context) -> Result<String> {

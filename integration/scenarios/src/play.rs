@@ -4,7 +4,7 @@ use super::ask::{Answer, Ask};
 use super::scenario::{Count, Scenario, Step};
 use core::time::Duration;
 use sdk_shim::entry::Plugin;
-use sdk_shim::fake::{Ended, FakeHost, FakeProxy, FilterState, Headers, InFlight, Opening, Worker};
+use sdk_shim::fake::{Ended, FakeHost, FakeProxy, FilterState, Headers, InFlight, LogLine, Opening, Worker};
 use sdk_shim::flavor::Flavor;
 use sdk_shim::host::Host as _;
 use sdk_shim::time::Instant;
@@ -21,6 +21,9 @@ const HOLDS_AT_MOST: Duration = Duration::from_secs(1);
 /// `response.flags` of a timeout, and of a connection that was lost.
 const TIMED_OUT: i64 = 4;
 const RESET: i64 = 64;
+/// How a host logs a property that it doesn't know, and the one by which a module finds out where it is.
+const FOREIGN: &str = "unknown property";
+const ASKED: &str = "unknown property: xds.node.id";
 
 /// Plays it; what went wrong otherwise.
 pub(crate) fn play<P: Plugin<FakeHost>>(
@@ -259,8 +262,8 @@ impl<P: Plugin<FakeHost>> Scene<P> {
             if !(hung.is_empty() && traps.is_empty()) {
                 return Err(format!("hung: {hung:?}, traps: {traps:?}"));
             }
-            // The first one is how a plugin finds out where it is.
-            let foreign = host.logs().into_iter().filter(|line| line.line.starts_with("unknown property")).nth(1);
+            let is_foreign = |line: &LogLine| line.line.starts_with(FOREIGN) && line.line != ASKED;
+            let foreign = host.logs().into_iter().find(is_foreign);
             if let Some(line) = foreign.filter(|_| host.capabilities().flavor == Flavor::WasmX) {
                 return Err(format!("the host logs {line:?}"));
             }
