@@ -154,7 +154,10 @@ impl<M: Module> Plugin<FakeHost> for Loaded<M> {
     fn configure(host: &FakeHost, bytes: &[u8]) -> Result<Self, Faults> {
         let vm = Rc::new(Vm { file: M::FILE, guest: RefCell::new(guest::<M>()), names: Rc::default() });
         let root_id = host.property(&["plugin_root_id"]).unwrap_or_default();
-        let plugin = PluginConfig::new().with_name(M::FILE.trim_end_matches(".wasm")).with_root_id(root_id).with_configuration(bytes);
+        let plugin = PluginConfig::new()
+            .with_name(M::FILE.trim_end_matches(".wasm"))
+            .with_root_id(root_id)
+            .with_configuration(bytes);
         let before = host.logs().len();
         let ((root, accepted), _) = vm.enter(host, None, |scope| {
             let root = scope.on_context_create(None)?;
