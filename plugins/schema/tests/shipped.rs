@@ -101,7 +101,7 @@ fn no_shipped_file_has_the_snippets_trap() {
 #[test]
 fn a_wrong_value_in_a_shipped_file_is_told_with_its_path() {
     let mut file = yaml("kong-configs/kong.yml");
-    let config = file.pointer_mut("/services/0/plugins/2/config").expect("the breaker");
+    let config = file.pointer_mut("/services/0/plugins/1/config").expect("the breaker");
     config["window"]["time"] = "10x".into();
     let schema = modules().swap_remove(0).1;
     let validator = jsonschema::draft4::new(&schema).expect("a schema");
