@@ -9,8 +9,9 @@
 //! | `;uncertain` | the claims of which nobody knows what came ([`uncertain`]) |
 //!
 //! **Bounds.** Envoy can't delete shared data (docs/hosts.md E6), so there are only so many cells. A record that lives is never evicted: where all ways of
-//! a name's set are taken, a claim fails with [`Failure::Full`]. Names fall into sets by chance, and the first set is full when about half
-//! of all slots are: `slots` should be twice the number of keys in a `ttl`. Each set has an equal share of `max_bytes` for its answers (with the defaults
+//! a name's set are taken, a claim fails with [`Failure::Full`]. Names fall into sets by chance, so some set is full long before
+//! all are: `slots` should be three times the number of keys in a `ttl`. Of 2,000 keys one finds its set full (the tail of Poisson's distribution, times the
+//! number of sets) once in 100 times with twice as many slots, and four times in a million with three times as many. Each set has an equal share of `max_bytes` for its answers (with the defaults
 //! 512 KiB for 32); an answer that doesn't fit is kept without its body, and where not even that fits, [`Failure::Full`]. A share should therefore
 //! be some times `max_body`. Besides that, a record takes about 200 bytes.
 //!
