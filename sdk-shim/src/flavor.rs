@@ -66,6 +66,8 @@ pub struct Capabilities {
     pub absent_cas: u32,
     /// Longest metric name, in bytes.
     pub max_metric_name: usize,
+    /// Asked for all headers, it gives so many at most, and doesn't say that there are more. Asked for one by its name, it finds it.
+    pub max_headers: usize,
     /// Where the route's name is found.
     pub route: &'static [&'static str],
     /// Where the virtual host's name is found; empty where there is none.
@@ -104,6 +106,7 @@ pub const ENVOY: Capabilities = Capabilities {
     absent_cas: u32::MAX,
     // Envoy has no limit; this one keeps /stats readable and is the narrower host's.
     max_metric_name: 230,
+    max_headers: usize::MAX,
     route: &["xds", "route_name"],
     virtual_host: &["xds", "virtual_host_name"],
     cluster: &["xds", "cluster_name"],
@@ -144,6 +147,7 @@ pub const WASMX: Capabilities = Capabilities {
     keeps_shared: false,
     absent_cas: 0,
     max_metric_name: 230,
+    max_headers: 100,
     route: &["kong", "route_id"],
     virtual_host: &[],
     cluster: &["kong", "service_id"],

@@ -19,6 +19,11 @@ impl Headers {
         self.all(name).next()
     }
 
+    /// How many there are.
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Every value of a header.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |(key, _): &&'a (Vec<u8>, Vec<u8>)| key.eq_ignore_ascii_case(name.as_bytes());

@@ -51,5 +51,6 @@ pub mod random;
 pub mod ratio;
 pub mod refusal;
 pub mod registry;
+pub(crate) mod remaining;
 pub mod time;
 pub mod window;

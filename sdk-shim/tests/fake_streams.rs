@@ -275,6 +275,58 @@ fn wasmx_shows_a_request_body_whole_and_only_a_small_one() {
 }
 
 #[test]
+fn wasmx_shows_no_request_body_that_is_empty() {
+    let worker = start_idle(&FakeHost::wasmx());
+    let mut call = worker.stream().with_body().request(GET);
+    call.request_body(b"", true).respond(&[(":status", "200")], true);
+    let expected = [Event::RequestHeaders { end: false }, Event::ResponseHeaders { end: false }];
+    assert_eq!(worker.plugin().seen(), expected);
+}
+
+/// The host tells the end of the first alone; of the second a module's own entry knows it.
+#[test]
+fn wasmx_shows_an_answers_end_in_its_last_piece_or_behind_it() {
+    let pieces = |length: Option<&'static str>, parts: &[&[u8]]| {
+        let worker = start_idle(&FakeHost::wasmx());
+        let headers: Vec<_> =
+            [(":status", "200")].into_iter().chain(length.map(|length| ("content-length", length))).collect();
+        let mut call = worker.request(GET);
+        call.respond(headers.as_slice(), false);
+        for part in parts {
+            call.body(part, false);
+        }
+        call.body(b"", true);
+        worker.plugin().seen().split_off(2)
+    };
+    let body = |size, end| Event::ResponseBody { size, end };
+    assert_eq!(pieces(Some("4"), &[b"abcd"]), [body(4, true)]);
+    assert_eq!(pieces(Some("4"), &[b"abc", b"d"]), [body(3, false), body(1, true)]);
+    assert_eq!(pieces(Some("9"), &[b"abc", b"d"]), [body(3, false), body(1, false)], "it was cut");
+    assert_eq!(pieces(None, &[b"abc", b"d"]), [body(3, false), body(1, false), body(0, true)]);
+}
+
+#[test]
+fn wasmx_shows_a_hundred_headers_and_its_own_first() {
+    let (worker, seen) = watch(&FakeHost::wasmx(), |host| {
+        let shown = host.headers(Map::RequestHeaders);
+        let own = shown.iter().take(3).all(|(name, _)| name.starts_with(b":"));
+        (shown.len(), own, host.header(Map::RequestHeaders, "x-299"))
+    });
+    let many = (0..300).fold(Headers::default(), |all, n| all.with(&format!("x-{n}"), b"1"));
+    let many = GET.iter().fold(many, |all, (name, value)| all.with(name, value.as_bytes()));
+    let _ = worker.request(many);
+    assert_eq!(*seen.borrow(), [(100, true, Some(b"1".to_vec()))]);
+}
+
+/// Its error pages are made elsewhere.
+#[test]
+fn of_kongs_own_errors_no_filter_hears() {
+    let worker = start_idle(&FakeHost::wasmx());
+    worker.request(GET).forget();
+    assert_eq!(worker.plugin().seen(), [Event::RequestHeaders { end: false }]);
+}
+
+#[test]
 fn wasmx_ignores_a_pause_in_response_headers() {
     let worker = start(&FakeHost::wasmx(), |event, _| match event {
         Event::ResponseHeaders { .. } => Flow::Pause,

@@ -198,12 +198,15 @@ impl<P: Plugin<FakeHost>> Scene<P> {
     fn answered(&mut self, mut flight: InFlight<P>, ask: &Ask) -> Result<Outcome, String> {
         let said = match &ask.answer {
             Answer::Says { status, headers, body, trailers, .. } => {
-                let status = status.to_string();
-                let headers: Vec<_> =
-                    [(":status", status.as_str())].into_iter().chain(headers.iter().copied()).collect();
+                let (status, length) = (status.to_string(), body.len().to_string());
+                // As services do, where nothing comes behind the body; which comes as it likes.
+                let length = trailers.is_empty().then_some(("content-length", length.as_str()));
+                let always = [(":status", status.as_str())].into_iter().chain(length);
+                let headers: Vec<_> = always.chain(headers.iter().copied()).collect();
                 flight.respond(&headers[..], body.is_empty());
                 if !body.is_empty() {
-                    flight.body(body.as_bytes(), trailers.is_empty());
+                    let (some, rest) = body.as_bytes().split_at(body.len() / 2);
+                    flight.body(some, false).body(rest, trailers.is_empty());
                 }
                 if !trailers.is_empty() {
                     flight.trailers(&trailers[..]);

@@ -207,6 +207,7 @@ impl<M: Module> Plugin<FakeHost> for Loaded<M> {
     }
 
     fn on_response_body(&self, call: &mut Call, host: &FakeHost, size: usize, end: bool) -> Flow {
+        let end = end && tells_end(host, size);
         call.flow(host, |scope, context| scope.on_response_body(context, whole(size), end))
     }
 
@@ -261,6 +262,13 @@ fn told(lines: &[sdk_shim::fake::LogLine]) -> Faults {
         faults.push("$", line.line.as_str(), "what the module says");
     }
     faults
+}
+
+/// Whether the host itself says so of a part of so many bytes: else the module's entry has to find it out, as the fake host did for a plugin without one.
+fn tells_end(host: &FakeHost, size: usize) -> bool {
+    let length = host.header(Map::ResponseHeaders, "content-length");
+    let length = length.and_then(|length| String::from_utf8(length).ok()?.parse::<usize>().ok());
+    host.capabilities().tells_end || length.is_none_or(|length| length == 0 || length == size)
 }
 
 fn count(host: &FakeHost, map: Map) -> u32 {

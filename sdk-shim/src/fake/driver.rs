@@ -11,6 +11,7 @@ use crate::entry::{Flow, Plugin};
 use crate::flavor::Flavor;
 use crate::host::{ContextId, Direction, Host as _, Reply};
 use crate::identity;
+use crate::remaining::Remaining;
 use core::fmt;
 use core::time::Duration;
 use std::cell::{OnceCell, RefCell};
@@ -185,6 +186,10 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         self.host().with(id, |stream| {
             stream.request.release();
             stream.response = Half::new(headers, end);
+            if !self.tells_end() {
+                // As a module's own entry does, whose calls are no plugin's.
+                stream.remaining = Remaining::of(stream.response.headers.get("content-length"));
+            }
         });
         let end = end && self.tells_end();
         let act = |plugin: &P, call: &mut P::Call, host: &FakeHost| plugin.on_response_headers(call, host, end);
@@ -206,6 +211,25 @@ impl<P: Plugin<FakeHost>> Worker<P> {
 
     /// A part of a body arrives; it waits where its headers are held.
     pub(super) fn body_part(&self, id: ContextId, direction: Direction, part: &[u8], end: bool) {
+        if direction == Direction::Response && self.host().flavor() == Flavor::WasmX {
+            return self.nginx_part(id, part, end);
+        }
+        self.show_part(id, direction, part, end);
+    }
+
+    /// `WasmX` takes an answer with a length for ended with a part that has all of it, and shows no empty one. Without a length nginx ends it with an empty
+    /// part.
+    fn nginx_part(&self, id: ContextId, part: &[u8], end: bool) {
+        let (length, held) = self.host().with(id, |stream| (stream.response.length, stream.response.held()));
+        if !part.is_empty() {
+            self.show_part(id, Direction::Response, part, length == Some(held + part.len()));
+        }
+        if end && length.is_none() {
+            self.show_part(id, Direction::Response, b"", true);
+        }
+    }
+
+    fn show_part(&self, id: ContextId, direction: Direction, part: &[u8], end: bool) {
         let Some(size) = self.host().admit_part(id, direction, part, end) else {
             return;
         };
@@ -214,6 +238,7 @@ impl<P: Plugin<FakeHost>> Worker<P> {
                 plugin.on_request_body(call, host, size, end)
             }),
             Direction::Response => self.step(id, (Phase::ResponseBody, direction, At::Body), |plugin, call, host| {
+                let end = host.with(id, |stream| stream.remaining.ends(size, end));
                 plugin.on_response_body(call, host, size, end)
             }),
         }
@@ -261,7 +286,8 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         }
         self.response_headers(id, headers, end);
         if !end {
-            self.body_part(id, Direction::Response, &reply.body, true);
+            // In one piece, which says how long it is.
+            self.show_part(id, Direction::Response, &reply.body, true);
         }
     }
 

@@ -115,9 +115,10 @@ impl FakeHost {
             }
             half.take(part);
             let whole = !wasmx || direction == Direction::Response || end;
-            // WasmX makes one call with the whole body.
+            // WasmX makes one call with the whole body, and none where that is empty.
             half.gathering = !whole;
-            whole.then_some(half.buffer.len())
+            let shown = whole && !(wasmx && direction == Direction::Request && half.buffer.is_empty());
+            shown.then_some(half.buffer.len())
         })
     }
 

@@ -186,6 +186,17 @@ impl<P: Plugin<FakeHost>> InFlight<P> {
         self.end()
     }
 
+    /// Kong answers with an error page of its own, because no service was reached, or none answered in time: its filters hear nothing of it, and the stream
+    /// is forgotten.
+    ///
+    /// # Panics
+    /// Where it still waits for a resume. Where no proxy does that.
+    pub fn forget(self) {
+        assert!(self.worker.host().flavor() == Flavor::WasmX, "Envoy tells how each stream ends");
+        assert!(!self.paused(), "stream {} is still paused: answer its callout, tick, or abort it", self.id.0);
+        self.worker.forget(self.id);
+    }
+
     /// The proxy ends the stream in the middle, with these `response.flags`: a service that broke its answer off (64), a stream that was idle.
     ///
     /// # Panics

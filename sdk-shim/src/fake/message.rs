@@ -33,6 +33,16 @@ impl Headers {
         &self.0
     }
 
+    /// So many of them at most; pseudo-headers come first where not all fit, as `WasmX` has it.
+    pub(super) fn first(&self, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut pairs = self.0.clone();
+        if pairs.len() > most {
+            pairs.sort_by_key(|(name, _)| !name.starts_with(b":"));
+            pairs.truncate(most);
+        }
+        pairs
+    }
+
     /// Replaces every value under a name, or adds it.
     pub(super) fn set(&mut self, name: &str, value: &[u8]) {
         let first = self.0.iter().position(|(key, _)| same(key, name));
@@ -99,6 +109,8 @@ pub(super) struct Half {
     pub(super) headers: Headers,
     pub(super) stage: Stage,
     pub(super) ended: bool,
+    /// How long its body is, where it said so as it came and there is one.
+    pub(super) length: Option<usize>,
     pub(super) paused: Option<At>,
     /// More of a body is still to come before it is shown.
     pub(super) gathering: bool,
@@ -109,7 +121,13 @@ pub(super) struct Half {
 
 impl Half {
     pub(super) fn new(headers: Headers, ended: bool) -> Self {
-        Self { headers, stage: Stage::Here, ended, ..Self::default() }
+        let length = headers.text("content-length").and_then(|length| length.parse().ok()).filter(|length| *length > 0);
+        Self { headers, stage: Stage::Here, ended, length, ..Self::default() }
+    }
+
+    /// Bytes of the body that are held.
+    pub(super) fn held(&self) -> usize {
+        if self.paused.is_some() { self.buffer.len() } else { 0 }
     }
 
     pub(super) fn release(&mut self) {

@@ -230,7 +230,8 @@ impl Host for FakeHost {
 
     fn headers(&self, map: Map) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.note("headers", format_args!("{map:?}"));
-        self.read_map(map, |headers| headers.pairs().to_vec()).unwrap_or_default()
+        let most = self.capabilities().max_headers;
+        self.read_map(map, |headers| headers.first(most)).unwrap_or_default()
     }
 
     fn set_header(&self, map: Map, name: &str, value: &[u8]) {

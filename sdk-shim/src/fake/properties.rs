@@ -115,6 +115,8 @@ fn wasmx(asked: &Asked<'_>, path: &[&str], name: &str) -> Option<Vec<u8>> {
 fn wasmx_derived(stream: &Stream, path: &[&str], name: &str) -> Option<Vec<u8>> {
     match name {
         "response.code" => status(stream).map(|code| code.to_string().into_bytes()),
+        // Where the headers don't tell it, nginx knows it of a body that it has read before: that is for a test to say.
+        "request.size" => header(stream, "content-length"),
         // The server's own name, not what the client asked for.
         "request.host" => header(stream, ":authority"),
         _ => of_request(stream, path),

@@ -72,6 +72,7 @@ impl FakeProxy {
         let proxy = Self::new(&WASMX);
         proxy.set("plugin_name", "holdfast_suite");
         proxy.set("kong.version", "3.9.1");
+        proxy.set("request.protocol", "HTTP/1.1");
         proxy
     }
 

@@ -4,6 +4,7 @@ use super::message::{Half, Headers, Stage};
 use crate::entry::Flow;
 use crate::flavor::Flavor;
 use crate::host::{Direction, Map, Reply};
+use crate::remaining::Remaining;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -78,6 +79,8 @@ pub(super) struct Stream {
     pub(super) seen: bool,
     pub(super) request: Half,
     pub(super) response: Half,
+    /// What a module's own entry knows of the response's body.
+    pub(super) remaining: Remaining,
     pub(super) trailers: Headers,
     pub(super) properties: BTreeMap<String, Vec<u8>>,
     pub(super) state: FilterState,
@@ -93,6 +96,7 @@ impl Stream {
             seen: true,
             request,
             response: Half::default(),
+            remaining: Remaining::default(),
             trailers: Headers::default(),
             properties,
             state,

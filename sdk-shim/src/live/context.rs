@@ -3,8 +3,9 @@
 use super::{LiveHost, guard};
 use crate::config::Faults;
 use crate::entry::{Answer, Flow, Plugin};
-use crate::host::{CalloutId, Host};
+use crate::host::{CalloutId, Host, Map};
 use crate::identity;
+use crate::remaining::Remaining;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -39,6 +40,8 @@ struct Stream<P: Plugin<LiveHost>> {
     slot: Rc<Slot<P>>,
     plugin: Rc<P>,
     call: P::Call,
+    /// Of its answer.
+    remaining: Remaining,
 }
 
 fn answer(id: u32, headers: usize, body: usize, trailers: usize) -> Answer {
@@ -49,6 +52,15 @@ fn answer(id: u32, headers: usize, body: usize, trailers: usize) -> Answer {
 #[inline(never)]
 fn show(plugin: &str, configuration: &[u8]) {
     identity::show(&LiveHost, plugin, configuration);
+}
+
+/// Of the answer whose headers are here. A host that tells its end isn't asked.
+#[inline(never)]
+fn remaining() -> Remaining {
+    if LiveHost.capabilities().tells_end {
+        return Remaining::default();
+    }
+    Remaining::of(LiveHost.header(Map::ResponseHeaders, "content-length").as_deref())
 }
 
 /// Once in a module, and not once for each of its callers.
@@ -130,7 +142,7 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let plugin = self.plugin()?;
         let call = plugin.call();
-        Some(Box::new(Stream { id, slot: Rc::clone(&self.slot), plugin, call }))
+        Some(Box::new(Stream { id, slot: Rc::clone(&self.slot), plugin, call, remaining: Remaining::default() }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -209,10 +221,12 @@ impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.remaining = remaining();
         self.flow(|plugin, call| plugin.on_response_headers(call, &LiveHost, end))
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        let end = self.remaining.ends(size, end);
         self.flow(|plugin, call| plugin.on_response_body(call, &LiveHost, size, end))
     }
 

@@ -7,11 +7,14 @@ type Keys = Worker<Loaded<Idempotency>>;
 
 const WEBDIS: &str = r#"{"store": {"kind": "webdis", "cluster": "127.0.0.1:7379"}, "accept_reply_before_store": true,
     "insecure_literal": true, "secret": [{"literal": "a secret of more than sixteen bytes"}]}"#;
+const MEMORY: &str = r#"{"store": {"kind": "memory", "accept_eviction": true}, "accept_reply_before_store": true}"#;
 const GET: &[(&str, &str); 3] = &[(":method", "GET"), (":path", "/pay"), (":authority", "shop")];
 
 /// A request with a key, as a client in front of Kong sends it.
 fn pay(worker: &Keys) -> InFlight<Loaded<Idempotency>> {
-    let headers = [(":method", "POST"), (":path", "/pay"), (":authority", "shop"), ("idempotency-key", "\"k\"")];
+    let length = ("content-length", "9");
+    let headers =
+        [(":method", "POST"), (":path", "/pay"), (":authority", "shop"), length, ("idempotency-key", "\"k\"")];
     let mut call = worker.stream().with_body().request(&headers);
     call.request_body(b"amount=10", true);
     call
@@ -46,6 +49,17 @@ fn in_kong_a_request_waits_for_its_own_call() {
     let reply = silent.finish().reply.expect("a refusal");
     assert_eq!(reply.status, 503);
     assert!(reply.headers.contains(&("x-holdfast-reject".into(), "idempotency; cause=store".into())), "{reply:?}");
+}
+
+/// The host tells the end of such an answer in one piece only; the module counts what goes by.
+#[test]
+fn in_kong_an_answer_of_two_pieces_ends_with_the_second() {
+    let worker = Keys::start(&FakeHost::wasmx(), MEMORY).expect("a configuration");
+    let mut first = pay(&worker);
+    first.respond(&[(":status", "201"), ("content-length", "7")], false).body(b"rec", false).body(b"eipt", false);
+    first.finish();
+    let reply = pay(&worker).finish().reply.expect("a replay");
+    assert_eq!((reply.status, reply.body.as_slice()), (201, &b"receipt"[..]));
 }
 
 #[test]

@@ -70,5 +70,16 @@ fn in_kong_requests_are_judged_as_far_as_status_and_body_tell() {
     errors.respond(json, false).body(br#"{"errors": [{"path": ["orders"]}]}"#, true);
     assert_eq!((errors.status(), outcomes("graphql", "server_fault")), (Some(200), 1), "counted, and passed on");
     errors.finish();
+    // In pieces, of which none is told to be the last.
+    let text = br#"{"data": null, "errors": [{"path": ["orders"]}]}"#;
+    let length = text.len().to_string();
+    let mut pieces = plugin.stream().with_body().request(QUERY);
+    let json = [(":status", "200"), ("content-type", "application/json"), ("content-length", length.as_str())];
+    pieces.request_body(b"{}", true).respond(&json, false);
+    for part in text.chunks(20) {
+        pieces.body(part, false);
+    }
+    assert_eq!(outcomes("graphql", "server_fault"), 2);
+    pieces.finish();
     assert!(plugin.host().traps().is_empty());
 }
