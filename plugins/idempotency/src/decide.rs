@@ -34,8 +34,12 @@ pub enum Cause {
     Tenant,
     /// No store is configured for this request's home.
     Home,
+    /// There are so many headers that this host may not have shown all of them.
+    Headers,
     /// The client waits for a word before it sends its body, which this host would not say.
     Expect,
+    /// Whether a body follows isn't said, and this host would not show an empty one.
+    Length,
     /// The body is longer than `max_body`.
     TooLarge,
     /// The first request with this key is under way.
@@ -120,7 +124,9 @@ impl Cause {
             },
             Self::Tenant => "tenant",
             Self::Home => "home",
+            Self::Headers => "headers",
             Self::Expect => "expect",
+            Self::Length => "length",
             Self::TooLarge => "too_large",
             Self::InFlight => "in_flight",
             Self::Uncertain => "uncertain",
@@ -137,10 +143,12 @@ impl Cause {
         match self {
             Self::KeyMissing | Self::Key(_) | Self::Tenant | Self::Home => 400,
             Self::InFlight | Self::Uncertain | Self::Unknown | Self::NotKept => 409,
+            Self::Length => 411,
             Self::TooLarge => 413,
             Self::Expect => 417,
             Self::Mismatch => 422,
             Self::TenantBusy => 429,
+            Self::Headers => 431,
             Self::Store => 503,
         }
     }
@@ -148,9 +156,14 @@ impl Cause {
     /// What a gRPC client gets.
     pub const fn grpc_status(self) -> u32 {
         match self {
-            Self::KeyMissing | Self::Key(_) | Self::Tenant | Self::Home | Self::Expect | Self::Mismatch => {
-                grpc::INVALID_ARGUMENT
-            }
+            Self::KeyMissing
+            | Self::Key(_)
+            | Self::Tenant
+            | Self::Home
+            | Self::Headers
+            | Self::Expect
+            | Self::Length
+            | Self::Mismatch => grpc::INVALID_ARGUMENT,
             Self::InFlight => grpc::ABORTED,
             Self::Uncertain | Self::Unknown => grpc::FAILED_PRECONDITION,
             Self::NotKept => grpc::ALREADY_EXISTS,
@@ -166,7 +179,9 @@ impl Cause {
             Self::Key(_) => "The idempotency key can't be used",
             Self::Tenant => "A header that says whose request this is must be there exactly once",
             Self::Home => "No store is configured for whoever sends this request",
+            Self::Headers => "A request with an idempotency key can't have that many headers here",
             Self::Expect => "A request with an idempotency key must send its body without being asked to",
+            Self::Length => "A request with an idempotency key must say how long its body is (content-length)",
             Self::TooLarge => "The body is too long to be protected by an idempotency key",
             Self::InFlight => "The first request with this idempotency key is still under way",
             Self::Uncertain => {

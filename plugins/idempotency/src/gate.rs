@@ -195,11 +195,16 @@ impl Gate {
             return Flow::Continue;
         }
         let headers = Headers::from(host.headers(Map::RequestHeaders));
-        strip(host, &headers);
+        let is_cut = headers.count() >= host.capabilities().max_headers;
+        strip(host, &said(host, Some(&headers).filter(|_| !is_cut)));
         if !self.policy.covers(&method, intake::path(&headers)) {
             return Flow::Continue;
         }
         request.borrow_mut().debug = asks_for_decisions(host, self.debug_token.as_deref());
+        // Another value of a header that counts may be among those that aren't shown.
+        if is_cut && self.wants(host) {
+            return self.refuse_unclaimed(host, request, Cause::Headers, &headers);
+        }
         if intake::is_upgrade(&headers) {
             self.side(host).count(host, &self.meter, "unprotected_total", "upgrade");
             return pass(request, "upgrade");
@@ -219,8 +224,16 @@ impl Gate {
             }
             Intake::Pass => pass(request, "no_key"),
             Intake::Refuse(cause) => self.refuse_unclaimed(host, request, cause, &headers),
-            Intake::Take(taken) => self.take(host, request, taken, method, headers, end),
+            Intake::Take(taken) => match follows(host, &headers, end) {
+                None if !taken.grpc => self.refuse_unclaimed(host, request, Cause::Length, &headers),
+                body => self.take(host, request, taken, method, headers, body == Some(false)),
+            },
         }
+    }
+
+    /// Whether a request is ours, without a look at all of its headers.
+    fn wants<H: Host>(&self, host: &H) -> bool {
+        self.policy.derive.is_some() || host.header(Map::RequestHeaders, &self.policy.header).is_some()
     }
 
     /// Most requests have no key and need none. They are asked for it, and for what only this filter may say, and nothing else.
@@ -237,13 +250,12 @@ impl Gate {
         taken: Taken,
         method: Vec<u8>,
         headers: Headers,
-        end: bool,
+        no_body: bool,
     ) -> Flow {
         let side = self.side(host);
         if taken.bare {
             side.count(host, &self.meter, "bare_keys_total", "");
         }
-        let no_body = end || (!host.capabilities().tells_end && !intake::has_body(&headers));
         let too_large = intake::body_length(&headers).is_some_and(|length| length > self.policy.max_body);
         let grpc = taken.grpc;
         let now = host.now();
@@ -404,15 +416,25 @@ fn strip_unlisted<H: Host>(host: &H, method: &[u8]) {
     if matches!(method, b"GET" | b"HEAD" | b"OPTIONS") {
         return;
     }
-    let said = |name: &&str| host.header(Map::RequestHeaders, name).is_some();
-    if [FENCE, MARK].iter().any(said) {
-        strip(host, &Headers::from(host.headers(Map::RequestHeaders)));
-    }
+    strip(host, &said(host, None));
 }
 
-/// What only this filter may say. Another entry in front of this one has left word that it was the one that said it.
-fn strip<H: Host>(host: &H, headers: &Headers) {
-    let said: Vec<_> = [FENCE, MARK].into_iter().filter(|name| headers.get(name).is_some()).collect();
+/// Whether a body follows, as far as anybody can tell.
+fn follows<H: Host>(host: &H, headers: &Headers, end: bool) -> Option<bool> {
+    if host.capabilities().tells_end { Some(!end) } else { intake::has_body(host, headers) }
+}
+
+/// What a request says that only this filter may say: it is looked for in its headers, or asked for by name.
+fn said<H: Host>(host: &H, headers: Option<&Headers>) -> Vec<&'static str> {
+    let is_said = |name: &&str| match headers {
+        Some(headers) => headers.get(name).is_some(),
+        None => host.header(Map::RequestHeaders, name).is_some(),
+    };
+    [FENCE, MARK].into_iter().filter(is_said).collect()
+}
+
+/// Takes that out. Another entry in front of this one has left word that it was the one that said it.
+fn strip<H: Host>(host: &H, said: &[&str]) {
     if !said.is_empty() && host.property(STATE).is_none_or(|state| state.is_empty()) {
         for name in said {
             host.remove_header(Map::RequestHeaders, name);

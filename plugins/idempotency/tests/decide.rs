@@ -9,7 +9,7 @@ use sdk_shim::outcome::flag;
 
 const LONG: Duration = Duration::from_secs(30);
 
-const CAUSES: [Cause; 18] = [
+const CAUSES: [Cause; 20] = [
     Cause::KeyMissing,
     Cause::Key(Refusal::Several),
     Cause::Key(Refusal::Empty),
@@ -19,7 +19,9 @@ const CAUSES: [Cause; 18] = [
     Cause::Key(Refusal::Malformed),
     Cause::Tenant,
     Cause::Home,
+    Cause::Headers,
     Cause::Expect,
+    Cause::Length,
     Cause::TooLarge,
     Cause::InFlight,
     Cause::Uncertain,

@@ -6,13 +6,12 @@ use crate::decide::{self, End, Heard};
 use crate::quota;
 use crate::request::{Phase, Request, Shared};
 use crate::stored::{Kept, Stored};
+use sdk_shim::ending::{VIA_UPSTREAM, flags};
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::{Headers, number};
 use sdk_shim::host::{Body, Host, Map};
 use sdk_shim::outcome::flag;
 
-/// `response.code_details` where the service answered.
-const VIA_UPSTREAM: &[u8] = b"via_upstream";
 /// The same where the pool of connections was full. The flag for it also says that a retry had no room, after an attempt that was sent.
 const NO_ROOM: &[u8] = b"upstream_reset_before_response_started{overflow}";
 /// Filter state by which the circuit breaker says that it refused an attempt. (Its other one is also there where it re-routed the request.)
@@ -194,8 +193,8 @@ impl Gate {
         self.keep(host, request, "no_answer");
     }
 
-    /// The service had said its status. If it was the client that left, that is known, and only the body isn't; if the answer was cut,
-    /// nobody knows.
+    /// The service had said its status. If it was the client that left, that is known, and only the body isn't; if the answer was cut, or the host
+    /// doesn't say who did it, nobody knows.
     fn end_half_answered<H: Host>(&self, host: &H, request: &Shared) {
         if flags(host) & flag::CLIENT_ABORT != 0 {
             return self.store_later(host, request, None);
@@ -278,17 +277,10 @@ fn hear<H: Host>(host: &H) -> Heard {
     heard
 }
 
-fn flags<H: Host>(host: &H) -> u64 {
-    integer(host, &["response", "flags"])
-}
-
 fn attempts<H: Host>(host: &H) -> u32 {
-    u32::try_from(integer(host, &["upstream", "request_attempt_count"])).unwrap_or(u32::MAX)
-}
-
-fn integer<H: Host>(host: &H, path: &[&str]) -> u64 {
-    let bytes = host.property(path).unwrap_or_default();
-    bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    let bytes = host.property(&["upstream", "request_attempt_count"]).unwrap_or_default();
+    let count = bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn starts_with(kind: &[u8], prefix: &[u8]) -> bool {

@@ -60,7 +60,8 @@ fn what_kong_lacks_must_be_accepted_in_so_many_words() {
 #[test]
 fn in_memory_a_request_runs_once_and_its_repeat_gets_the_answer() {
     let plugin = memory("");
-    for ask in [sized("k"), post("j").with("transfer-encoding", "chunked"), post("h").without_body()] {
+    let chunked = post("j").with("transfer-encoding", "chunked").property("request.size", "25");
+    for ask in [sized("k"), chunked, post("h").without_body()] {
         let mut call = ask.send(&plugin);
         assert!(call.passed());
         assert!(call.request_header("x-holdfast-fence").is_some());
@@ -116,6 +117,148 @@ fn an_answer_goes_out_as_it_comes_and_is_stored_behind_it() {
     call.body(b"", true);
     call.finish();
     replayed(sized("k").send(&plugin));
+}
+
+/// nginx tells the end of an answer with a length only where it comes in one piece.
+#[test]
+fn an_answer_with_a_length_is_stored_however_many_pieces_it_comes_in() {
+    let length = RECEIPT.len().to_string();
+    for size in [1, 4, RECEIPT.len() - 1, RECEIPT.len()] {
+        let plugin = memory("");
+        let mut call = sized("k").send(&plugin);
+        call.respond(&[(":status", "201"), ("content-length", length.as_str())], false);
+        for part in RECEIPT.chunks(size) {
+            call.body(part, false);
+        }
+        // Nothing more is shown, not even an empty piece.
+        call.body(b"", true);
+        call.finish();
+        let reply = sized("k").send(&plugin).finish().reply.unwrap_or_else(|| panic!("in pieces of {size}"));
+        assert_eq!((reply.status, reply.body.as_slice()), (201, RECEIPT));
+        assert_eq!(header(&reply, "x-holdfast-idempotency"), None);
+    }
+}
+
+#[test]
+fn an_answer_with_a_length_that_it_does_not_reach_is_uncertain() {
+    let plugin = memory("");
+    let mut call = sized("k").send(&plugin);
+    call.respond(&[(":status", "200"), ("content-length", "100")], false).body(b"half of", false).body(b" it", false);
+    call.finish();
+    is(sized("k").send(&plugin), 409, "in_flight");
+    assert_eq!(metric(plugin.host().proxy(), "uncertain_total;cause=answer_cut"), 1);
+    assert!(
+        plugin.host().logs().is_empty(),
+        "nginx logs each property that it doesn't know: {:?}",
+        plugin.host().logs()
+    );
+}
+
+/// Nobody there hears of a request's body that is empty: it would pass, and its repeat too.
+#[test]
+fn a_body_of_which_nobody_says_whether_it_comes_is_refused() {
+    let plugin = memory("");
+    let chunked = || post("k").with("transfer-encoding", "chunked");
+    let over_http2 = || post("k").property("request.protocol", "HTTP/2.0");
+    for ask in [chunked(), chunked().body(b""), over_http2(), over_http2().without_body()] {
+        let call = ask.begin(&plugin);
+        assert!(!call.passed());
+        is(call, 411, "length");
+    }
+    assert_eq!(metric(plugin.host().proxy(), "refused_total;cause=length"), 4);
+    let dry = memory(r#""mode": "dry_run""#);
+    assert!(runs(&dry, &chunked()));
+    assert_eq!(metric(dry.host().proxy(), "would_refuse_total;cause=length"), 1);
+    assert!(runs(&memory(""), &keyless().with("transfer-encoding", "chunked")), "without a key it is nobody's");
+}
+
+#[test]
+fn what_says_how_long_it_is_runs_once_over_http_2_too() {
+    let plugin = memory("");
+    let over_http2 = |ask: Ask| ask.property("request.protocol", "HTTP/2.0");
+    let [paid, empty] = [over_http2(sized("k")), over_http2(post("j").without_body().with("content-length", "0"))];
+    for ask in [&paid, &empty] {
+        let mut call = ask.send(&plugin);
+        assert_eq!(state(&call), "claimed");
+        receipt(&mut call);
+        call.finish();
+        replayed(ask.send(&plugin));
+    }
+    let other = post("k").body(b"{}").with("content-length", "2");
+    is(over_http2(other).send(&plugin), 422, "mismatch");
+}
+
+/// A plugin of Kong's may have read the body, and then nginx knows how long it is.
+#[test]
+fn a_body_that_kong_has_read_is_compared() {
+    let plugin = memory("");
+    let chunked = |key: &str| post(key).with("transfer-encoding", "chunked");
+    let mut call = chunked("k").property("request.size", "25").send(&plugin);
+    receipt(&mut call);
+    call.finish();
+    replayed(chunked("k").property("request.size", "25").send(&plugin));
+    is(chunked("k").body(b"{}").property("request.size", "2").send(&plugin), 422, "mismatch");
+    let empty = chunked("j").without_body().property("request.size", "0");
+    let mut call = empty.send(&plugin);
+    assert_eq!(state(&call), "claimed");
+    receipt(&mut call);
+    call.finish();
+    replayed(empty.send(&plugin));
+}
+
+/// Its body may be a stream, and nobody waits for it.
+#[test]
+fn a_grpc_call_needs_no_length() {
+    let plugin = memory("");
+    let call = ask("POST", "/shop.Orders/Place")
+        .with("content-type", "application/grpc")
+        .with("idempotency-key", "\"k\"")
+        .property("request.protocol", "HTTP/2.0")
+        .body(b"\0\0\0\0\x02ab");
+    assert_eq!(state(&call.send(&plugin)), "claimed");
+}
+
+/// A length beyond what is counted is no reason to take a body for none.
+#[test]
+fn a_body_of_more_bytes_than_can_be_counted_is_too_long() {
+    let plugin = memory("");
+    let ask = post("k").body(&[b'x'; 9_000]).with("content-length", "4294967296");
+    assert_eq!(state(&ask.begin(&plugin)), "", "it is waited for");
+    is(ask.send(&plugin), 413, "too_large");
+}
+
+/// nginx shows a hundred of all headers, its own four among them.
+#[test]
+fn a_request_with_a_key_and_more_headers_than_are_shown_is_refused() {
+    let plugin = memory(r#""tenant": ["x-tenant"]"#);
+    let with = |key: Option<&str>, count: usize| {
+        let ask = ask("POST", "/pay").with("x-tenant", "blue");
+        let ask = (0..count).fold(ask, |ask, n| ask.with(&format!("x-{n}"), "1"));
+        key.into_iter().fold(ask, |ask, key| ask.with("idempotency-key", &format!("\"{key}\"")))
+    };
+    for count in [200, 100, 94] {
+        is(with(Some("k"), count).send(&plugin), 431, "headers");
+        assert!(runs(&plugin, &with(None, count)), "without a key it is nobody's");
+    }
+    assert_eq!(state(&with(Some("k"), 93).send(&plugin)), "claimed");
+    // Whose it is may be told twice, and the second word not be shown.
+    is(with(Some("j"), 200).with("x-tenant", "green").send(&plugin), 431, "headers");
+    is(with(None, 200).send(&memory(r#""required": true"#)), 400, "key_missing");
+    is(with(None, 200).send(&memory(r#""derive": {"ttl": "1m"}, "tenant": ["x-tenant"]"#)), 431, "headers");
+}
+
+#[test]
+fn what_only_this_filter_may_say_is_taken_out_behind_any_number_of_headers() {
+    let plugin = memory("");
+    for method in ["POST", "PUT"] {
+        let ask = (0..200).fold(ask(method, "/pay"), |ask, n| ask.with(&format!("x-{n}"), "1"));
+        let call = ask.with("x-holdfast-fence", "7").with("x-holdfast-idempotency", "mirrored").send(&plugin);
+        assert!(call.passed());
+        assert_eq!(
+            (call.request_header("x-holdfast-fence"), call.request_header("x-holdfast-idempotency")),
+            (None, None)
+        );
+    }
 }
 
 /// Over `wasm_response_body_buffers` (64 KiB) nginx flushes what a filter holds: its last part is not all of it.
@@ -183,6 +326,24 @@ fn a_gateways_status_is_nobodys_answer() {
     call.respond(&[(":status", "429")], false).body(b"no", true);
     call.finish();
     assert_eq!(state(&sized("k").send(&plugin)), "claimed");
+}
+
+/// nginx' own error pages pass no filter: neither that the service was never reached is heard, nor that it may have run.
+#[test]
+fn an_error_of_kongs_own_frees_no_key_and_is_nobodys_answer() {
+    let plugin = memory(r#""per_tenant_in_flight": 1, "lease": "30s""#);
+    sized("k").send(&plugin).forget();
+    is(sized("j").send(&plugin), 429, "tenant_busy");
+    plugin.host().proxy().advance(Duration::from_secs(30));
+    is(sized("k").send(&plugin), 409, "uncertain");
+    assert_eq!(state(&sized("j").send(&plugin)), "claimed", "its tenant's place is free with the lease");
+    let mut shop = shop("");
+    let call = sized("k").send(shop.one()).also(&mut shop);
+    call.forget();
+    shop.rest(Duration::from_secs(1));
+    assert_eq!((shop.store.0.ran("abandon"), shop.store.0.ran("complete")), (0, 0));
+    is(sized("k").send(shop.one()).also(&mut shop), 409, "in_flight");
+    shop.is_quiet();
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub(crate) fn memory(more: &str) -> Plugin {
 pub(crate) struct Ask {
     headers: Headers,
     body: Option<Vec<u8>>,
+    properties: Vec<(&'static str, &'static str)>,
 }
 
 /// `POST /pay` with this key, quoted, and an order in JSON.
@@ -58,7 +59,7 @@ pub(crate) fn keyless() -> Ask {
 /// A request without anything.
 pub(crate) fn ask(method: &str, path: &str) -> Ask {
     let headers = Headers::from(&[(":method", method), (":path", path), (":authority", "shop")]);
-    Ask { headers, body: None }
+    Ask { headers, body: None, properties: Vec::new() }
 }
 
 impl Ask {
@@ -68,6 +69,12 @@ impl Ask {
 
     pub(crate) fn with_bytes(mut self, name: &str, value: &[u8]) -> Self {
         self.headers = self.headers.with(name, value);
+        self
+    }
+
+    /// The proxy knows this of it.
+    pub(crate) fn property(mut self, path: &'static str, value: &'static str) -> Self {
+        self.properties.push((path, value));
         self
     }
 
@@ -83,7 +90,7 @@ impl Ask {
 
     /// Its headers arrive.
     pub(crate) fn begin(&self, plugin: &Plugin) -> Call {
-        let stream = plugin.stream();
+        let stream = self.properties.iter().fold(plugin.stream(), |stream, (path, value)| stream.property(path, value));
         let stream = if self.body.is_some() { stream.with_body() } else { stream };
         stream.request(self.headers.clone())
     }
