@@ -37,6 +37,14 @@ pub struct Course {
     response: Progress,
 }
 
+// === impl Course ===
+
+impl Course {
+    const fn is_held(&self) -> bool {
+        self.request.is_held() || self.response.is_held()
+    }
+}
+
 /// One direction of a stream: the parts, in the order in which they are met.
 struct Row<'a, H: Host> {
     suite: &'a Suite<H>,
@@ -93,7 +101,9 @@ impl<H: Host + Clone + 'static> Links for Row<'_, H> {
 
 impl<H: Host> fmt::Debug for Suite<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Suite").field("parts", &self.parts).field("host", &self.host).finish_non_exhaustive()
+        let held = self.held.borrow().len();
+        let mut suite = f.debug_struct("Suite");
+        suite.field("parts", &self.parts).field("host", &self.host).field("held", &held).finish_non_exhaustive()
     }
 }
 
@@ -145,7 +155,14 @@ impl<H: Host + Clone + 'static> Suite<H> {
     fn release(&self, context: ContextId, direction: Direction) {
         let stream = self.held.borrow().get(&context).cloned();
         if self.host.pose_as(context) {
-            let flow = stream.map(|stream| self.walk(&stream, direction, |progress, row| progress.release(row)));
+            let flow = stream.map(|stream| {
+                let flow = self.walk(&stream, direction, |progress, row| progress.release(row));
+                // Not every host tells how each stream ends.
+                if !stream.borrow().is_held() {
+                    self.held.borrow_mut().remove(&context);
+                }
+                flow
+            });
             match flow {
                 Some(Flow::Pause) => {}
                 Some(Flow::Reply(reply)) => self.host.proxy().reply(&reply),

@@ -22,6 +22,26 @@ fn kong_runs_what_it_can() {
     assert!(plugin.host().traps().is_empty());
 }
 
+/// Kong's own error pages end a request without a word to its filters.
+#[test]
+fn a_request_of_whose_end_nobody_hears_leaves_nothing_behind() {
+    let all = r#"{"circuit_breaker": {}, "insecure_literal": true, "idempotency": {"store": {"kind": "webdis", "cluster": "127.0.0.1:7379"},
+        "accept_reply_before_store": true, "secret": [{"literal": "a secret of more than sixteen bytes"}], "on_store_error": "open"}}"#;
+    let plugin = worker(&kong(), all);
+    let length = ORDER.len().to_string();
+    for _ in 0..3 {
+        let keyed = sdk_shim::fake::Headers::from(POST).with("content-length", length.as_bytes());
+        let mut keyed = plugin.stream().with_body().request(keyed);
+        keyed.request_body(ORDER, true);
+        assert!(keyed.paused());
+        let (id, _) = plugin.host().pending_callouts().pop().unwrap();
+        plugin.answer_nothing(id);
+        assert!(keyed.passed());
+        keyed.forget();
+    }
+    assert!(format!("{:?}", plugin.plugin()).contains("held: 0"), "{:?}", plugin.plugin());
+}
+
 /// Each property that Kong has not would be a line in its error log, for each request.
 #[test]
 fn a_healthy_request_costs_kong_no_line_in_its_log() {

@@ -17,8 +17,10 @@ pub(crate) enum Happening {
     Respond { request: usize, status: u16, json: bool },
     /// A part of that body goes by.
     Part { request: usize, end: bool },
-    /// Kong answers in the service's place.
+    /// Another filter answers in the service's place.
     Gateway(usize),
+    /// Kong's own error page does, of which nobody here is told.
+    ErrorPage(usize),
     /// An earlier filter answers a request that nobody here has seen.
     Unseen(usize),
     /// A client leaves.
@@ -99,6 +101,7 @@ impl Happening {
             6 => (n.clone(), status, any::<bool>()).prop_map(|(request, status, json)| Self::Respond { request, status, json }),
             5 => (n.clone(), any::<bool>()).prop_map(|(request, end)| Self::Part { request, end }),
             1 => n.clone().prop_map(Self::Gateway),
+            1 => n.clone().prop_map(Self::ErrorPage),
             1 => n.clone().prop_map(Self::Unseen),
             2 => n.clone().prop_map(Self::Leave),
             3 => n.clone().prop_map(Self::Finish),
@@ -114,6 +117,9 @@ impl Happening {
     }
 }
 
+/// A part of an answer.
+const PART: &[u8] = br#"{"errors": [{"path": ["a"]}]}"#;
+
 /// A request that hasn't ended.
 struct Request<P: Plugin<FakeHost>> {
     call: InFlight<P>,
@@ -123,6 +129,8 @@ struct Request<P: Plugin<FakeHost>> {
     status: Option<u16>,
     /// That answer's body has yet to end.
     open: bool,
+    /// Parts that make up the length that it said.
+    left: Option<u32>,
 }
 
 struct Kong<P: Plugin<FakeHost>> {
@@ -159,6 +167,13 @@ impl<P: Plugin<FakeHost>> Kong<P> {
             Happening::Respond { request, status, json } => self.with(request, |request| request.respond(status, json)),
             Happening::Part { request, end } => self.with(request, |request| request.part(end)),
             Happening::Gateway(nth) => self.with(nth, Request::gateway),
+            Happening::ErrorPage(nth) => {
+                let fails =
+                    nth.checked_rem(self.requests.len()).is_some_and(|nth| self.requests[nth].is_at_the_service());
+                if fails {
+                    self.take(nth).expect("a request").call.forget();
+                }
+            }
             Happening::Unseen(nth) => {
                 let mut unseen = self.worker(nth).unseen();
                 unseen.respond_locally(&[(":status", "403")], true);
@@ -211,7 +226,7 @@ impl<P: Plugin<FakeHost>> Kong<P> {
         let stream = self.worker(worker).stream();
         let stream = if body.is_some() { stream.with_body() } else { stream };
         let call = stream.request(&headers[..]);
-        self.requests.push(Request { call, body, status: None, open: false });
+        self.requests.push(Request { call, body, status: None, open: false, left: None });
     }
 
     /// A worker whose configuration is refused, because its shared data fails, would never take a request.
@@ -272,14 +287,23 @@ impl<P: Plugin<FakeHost>> Request<P> {
         if !self.is_at_the_service() {
             return;
         }
-        let (code, kind) = (status.to_string(), if json { "application/json" } else { "text/plain" });
-        self.call.respond(&[(":status", code.as_str()), ("content-type", kind)], false);
-        (self.status, self.open) = (Some(status), true);
+        let code = status.to_string();
+        if json {
+            let length = (2 * PART.len()).to_string();
+            let headers = [(":status", &*code), ("content-type", "application/json"), ("content-length", &*length)];
+            self.call.respond(&headers, false);
+        } else {
+            self.call.respond(&[(":status", code.as_str()), ("content-type", "text/plain")], false);
+        }
+        (self.status, self.open, self.left) = (Some(status), true, json.then_some(2));
     }
 
     fn part(&mut self, end: bool) {
         if self.open {
-            self.call.body(br#"{"errors": [{"path": ["a"]}]}"#, end);
+            self.left = self.left.map(|left| left - 1);
+            // One that ends before its length is reached was cut.
+            let end = end || self.left == Some(0);
+            self.call.body(PART, end);
             self.open = !end;
         }
     }
