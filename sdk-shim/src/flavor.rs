@@ -177,6 +177,7 @@ pub fn detect(property: impl Fn(&[&str]) -> Option<Vec<u8>>) -> &'static Capabil
 
 impl Capabilities {
     /// Where a property is on this host: words of ours have a place of their own, which `own` takes.
+    #[cfg(any(feature = "live", not(target_arch = "wasm32")))]
     pub(crate) fn place<'a, 'b>(&self, path: &'b [&'a str], own: &'b mut [&'a str; 4]) -> &'b [&'a str] {
         match (path, self.words) {
             ([name], [first, second, third]) if name.starts_with("holdfast") => {

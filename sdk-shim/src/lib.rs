@@ -38,6 +38,7 @@ pub mod json;
 pub mod key;
 pub mod keys;
 pub mod labels;
+#[cfg(any(feature = "live", not(target_arch = "wasm32")))]
 pub(crate) mod late;
 #[cfg(feature = "live")]
 pub mod live;
