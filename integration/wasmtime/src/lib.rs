@@ -15,7 +15,7 @@ mod loaded;
 mod modules;
 
 pub use loaded::Loaded;
-pub use modules::{CircuitBreaker, Idempotency, Metrics, Module, ProtocolHealth, RetryBudget, Suite};
+pub use modules::{CircuitBreaker, Idempotency, Metrics, Module, ProtocolHealth, RetryBudget, Suite, folder};
 
 /// Runs the built modules.
 #[derive(Debug)]

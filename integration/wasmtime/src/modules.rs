@@ -74,7 +74,11 @@ pub(crate) fn guest<M: Module>() -> Guest {
     Guest::new(host, module, services, &limits).unwrap_or_else(|error| panic!("{}: {error}", M::FILE))
 }
 
-fn folder() -> PathBuf {
+/// Where the built modules are.
+///
+/// # Panics
+/// Where nobody says so.
+pub fn folder() -> PathBuf {
     let folder = std::env::var_os("HOLDFAST_MODULES");
     folder.expect("HOLDFAST_MODULES: the folder of the built modules; `cargo xtask test` sets it").into()
 }

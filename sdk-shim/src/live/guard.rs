@@ -1,12 +1,14 @@
-//! Which streams the SDK may be called back for.
+//! Which streams, and which answers, the SDK may be called back for.
 //!
-//! Two things that hosts do, and that its dispatcher panics on:
+//! Three things that hosts do, and that its dispatcher panics on:
 //!
 //! - Envoy calls filters for the body of an answer that a filter behind them held back, also where its headers have made the router retry, and so ended the
 //!   attempt.
 //! - A root's call to a cluster begins an attempt at once, within the root's own callback. Where that cluster's filters are of the same VM, one of the
 //!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes, if its filter may miss one
 //!   ([`crate::entry::Plugin::may_miss`]).
+//! - `WasmX` makes a VM anew where one has trapped, or where Kong's configuration changed without a reload. Answers to calls of the former VM come to the new
+//!   one, which never made them.
 
 use core::cell::{Cell, RefCell};
 
@@ -20,6 +22,8 @@ thread_local! {
     static IGNORED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// Roots whose streams must all be seen.
     static WATCHFUL: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// Calls of this VM that are under way: the token of each, and in whose callback it was made.
+    static CALLS: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
     /// A root is being called back.
     static IN_ROOT: Cell<bool> = const { Cell::new(false) };
 }
@@ -68,8 +72,27 @@ pub(super) fn forgets(context: u32) -> bool {
     })
 }
 
-/// A stream has been deleted.
+/// A call to another service was made.
+pub(super) fn note_call(token: u32, context: u32) {
+    CALLS.with_borrow_mut(|calls| calls.push((token, context)));
+}
+
+/// A call is answered; whether it was one of this VM's.
+pub(super) fn is_answer(token: u32) -> bool {
+    forgets_call(&|(known, _)| known == token)
+}
+
+/// Once in a module, and not once for each question.
+fn forgets_call(is_it: &dyn Fn((u32, u32)) -> bool) -> bool {
+    CALLS.with_borrow_mut(|calls| {
+        let at = calls.iter().position(|call| is_it(*call));
+        at.map(|at| calls.swap_remove(at)).is_some()
+    })
+}
+
+/// A stream has been deleted, and its calls with it: those that hosts cancel are never answered.
 pub(super) fn note_end(context: u32) {
+    while forgets_call(&|(_, caller)| caller == context) {}
     let (mut ended, count) = ENDED.get();
     if let Some(place) = ended.get_mut(count % REMEMBERED) {
         *place = !context;

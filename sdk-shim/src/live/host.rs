@@ -1,6 +1,6 @@
 //! The port, answered by the proxy.
 
-use super::raw;
+use super::{guard, raw};
 use crate::flavor::{Capabilities, ENVOY, detect};
 use crate::host::{
     Body, Callout, CalloutId, ContextId, Direction, Expect, Host, HostError, Map, MetricId, MetricKind, Reply, Shared,
@@ -203,7 +203,10 @@ impl Host for LiveHost {
         // The SDK's own dispatch, because its dispatcher panics on an answer to a call that it didn't start.
         let headers = callout.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         match hostcalls::dispatch_http_call(&callout.upstream, headers, Some(&callout.body), vec![], callout.timeout) {
-            Ok(token) => Ok(CalloutId(token)),
+            Ok(token) => {
+                guard::note_call(token, CONTEXT.get());
+                Ok(CalloutId(token))
+            }
             Err(Status::BadArgument) => Err(HostError::BadArgument),
             Err(other) => Err(HostError::Status(other as u32)),
         }

@@ -69,8 +69,8 @@ const CONTINUE: u32 = 0;
 /// Nothing is left to be done.
 const DONE: u32 = 1;
 
-// The SDK's dispatcher panics where it is called back for a stream that it doesn't know, and where a stream begins while it calls a root. Hosts do both
-// (guard.rs says when). So `cargo xtask build` exports these in the place of the SDK's callbacks: `guard_` becomes `proxy_`.
+// The SDK's dispatcher panics where it is called back for a stream or a call that it doesn't know, and where a stream begins while it calls a root. Hosts do
+// all of that (guard.rs says when). So `cargo xtask build` exports these in the place of the SDK's callbacks: `guard_` becomes `proxy_`.
 
 /// A callback that isn't made for a stream that the SDK doesn't know: then its answer is `$unknown`.
 macro_rules! guard {
@@ -102,6 +102,7 @@ guard!(knows, guard_on_log, proxy_on_log());
 unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
     fn proxy_on_delete(context: u32);
+    fn proxy_on_http_call_response(context: u32, token: u32, headers: usize, body: usize, trailers: usize);
 }
 
 #[unsafe(no_mangle)]
@@ -117,6 +118,14 @@ extern "C" fn guard_on_delete(context: u32) {
     if !super::guard::forgets(context) {
         // SAFETY: the SDK's own callback, called as the host would.
         unsafe { proxy_on_delete(context) };
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guard_on_http_call_response(context: u32, token: u32, headers: usize, body: usize, trailers: usize) {
+    if super::guard::is_answer(token) {
+        // SAFETY: the SDK's own callback, called as the host would.
+        unsafe { proxy_on_http_call_response(context, token, headers, body, trailers) };
     }
 }
 

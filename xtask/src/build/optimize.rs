@@ -37,7 +37,7 @@ const EXPORTS: [&str; 18] = [
     "guard_on_response_headers",
     "guard_on_response_body",
     "guard_on_response_trailers",
-    "proxy_on_http_call_response",
+    "guard_on_http_call_response",
     "guard_on_done",
     "guard_on_log",
     "guard_on_delete",
