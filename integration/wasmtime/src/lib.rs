@@ -14,7 +14,7 @@ mod lent;
 mod loaded;
 mod modules;
 
-pub use loaded::Loaded;
+pub use loaded::{Call, Loaded};
 pub use modules::{CircuitBreaker, Idempotency, Metrics, Module, ProtocolHealth, RetryBudget, Suite, folder};
 
 /// Runs the built modules.

@@ -239,6 +239,13 @@ impl<M: Module> Plugin<FakeHost> for Loaded<M> {
 }
 
 impl<M: Module> Loaded<M> {
+    /// A stream that the module knows before anything comes of it, as hosts that have a chain's contexts made at once do it.
+    pub fn opened(&self, host: &FakeHost) -> Call {
+        let mut call = Call { vm: Rc::clone(&self.vm), root: self.root, stream: None };
+        call.context(host);
+        call
+    }
+
     /// Calls the root back; where it has finished in it what it had begun, the host is told.
     fn in_root<R>(&self, host: &FakeHost, call: impl FnOnce(&mut Scope<'_>) -> Result<R, GuestError>) -> R {
         let was_pending = self.is(ContextState::Pending);

@@ -161,9 +161,16 @@ impl<P: Plugin<LiveHost>> Stream<P> {
         if let Ok(plugin) = configure::<P>(bytes) {
             // The timer runs already.
             let _ = plugin.tick_period();
-            self.call = plugin.call();
-            self.plugin = Rc::clone(&plugin);
             self.slot.plugin.replace(Some(plugin));
+        }
+    }
+
+    /// A stream may have been made before another one's request headers had a plugin configured anew.
+    fn catch_up(&mut self) {
+        let newest = self.slot.plugin.borrow();
+        if let Some(newest) = newest.as_ref().filter(|newest| !Rc::ptr_eq(newest, &self.plugin)) {
+            self.call = newest.call();
+            self.plugin = Rc::clone(newest);
         }
     }
 
@@ -209,6 +216,7 @@ impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
         if let Some((root, bytes)) = self.slot.unmet.take() {
             self.settle(root, &bytes);
         }
+        self.catch_up();
         self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
     }
 

@@ -1,7 +1,8 @@
 //! What only a module has: the glue between its plugin and the ABI.
 
+use sdk_shim::entry::Plugin as _;
 use sdk_shim::fake::{FakeHost, FakeProxy, InFlight, Worker};
-use second_engine::{CircuitBreaker, Idempotency, Loaded, Suite};
+use second_engine::{Call, CircuitBreaker, Idempotency, Loaded, Metrics, Suite};
 
 type Keys = Worker<Loaded<Idempotency>>;
 
@@ -70,6 +71,26 @@ fn a_client_that_leaves_takes_its_call_along() {
     gone.abort();
     assert!(!worker.answer(call, &[(":status", "200")], b"{}"), "nobody hears it");
     assert!(worker.hung().is_empty());
+}
+
+/// In Kong a plugin is configured for good by the first request that it sees; others may have begun by then. With a plugin of their own they would define
+/// everything again, and nobody would tick it.
+#[test]
+fn requests_that_begin_before_the_first_one_is_seen_have_its_plugin_too() {
+    let host = FakeProxy::wasmx().worker();
+    let plugin = Loaded::<Metrics>::configure(&host, b"{}").expect("a configuration");
+    let [mut first, mut second] = [(); 2].map(|()| plugin.opened(host.pretend_request(GET)));
+    let pass = |call: &mut Call| {
+        plugin.on_request_headers(call, &host, true);
+        plugin.on_log(call, &host);
+    };
+    pass(&mut second);
+    host.clear_calls();
+    pass(&mut first);
+    let defined: Vec<String> = host.call_lines().into_iter().filter(|call| call.starts_with("define_metric")).collect();
+    assert!(defined.is_empty(), "{defined:?}");
+    let requests = |(name, _): &(String, u64)| name.starts_with("holdfast_requests_total;");
+    assert_eq!(host.proxy().metrics().into_iter().find(requests).map(|(_, count)| count), Some(2));
 }
 
 #[test]
