@@ -5,7 +5,7 @@
 //! `holdfast_<plugin>_series_dropped_total`. Names are `holdfast_<plugin>_<what>;label=value;label=value`: Envoy's `stats_tags`
 //! and Kong's `label_patterns` make Prometheus labels of the suffix.
 
-use crate::cell;
+use crate::cell::{self, CellError};
 use crate::claim::Holder;
 use crate::host::{Host, MetricId, MetricKind};
 use crate::labels::Label;
@@ -160,6 +160,8 @@ pub struct Tallies {
 struct Sums {
     name: String,
     last: RefCell<String>,
+    /// What others wrote over again and again, and so wasn't added yet.
+    owed: Cell<[u64; 4]>,
 }
 
 // === impl Tallies ===
@@ -168,16 +170,22 @@ impl Tallies {
     /// These counters, or a cell of this name.
     pub fn new<H: Host>(host: &H, counters: Vec<Counter>, name: impl FnOnce() -> String) -> Self {
         let has_none = !host.capabilities().metrics_at_once && counters.iter().any(|counter| !counter.exists());
-        let cell = has_none.then(|| Sums { name: name(), last: RefCell::default() });
+        let cell = has_none.then(|| Sums { name: name(), last: RefCell::default(), owed: Cell::default() });
         Self { counters, cell }
     }
 
     /// Adds 1 to one of them.
     pub fn add<H: Host>(&self, host: &H, which: usize) {
+        let _ = self.try_add(host, which);
+    }
+
+    /// The same for what is decided by at once: an error where the totals don't show it. Where others were quicker again and again, the next one takes it along.
+    pub fn try_add<H: Host>(&self, host: &H, which: usize) -> Result<(), CellError> {
         match &self.cell {
             None => self.counters.get(which).copied().unwrap_or_default().add(host),
-            Some(sums) => sums.add(host, which),
+            Some(sums) => sums.add(host, which)?,
         }
+        Ok(())
     }
 
     /// All of them, read in their order.
@@ -210,15 +218,21 @@ impl Tallies {
 }
 
 impl Sums {
-    /// What can't be written is not counted.
-    fn add<H: Host>(&self, host: &H, which: usize) {
-        let _ = cell::update(host, &self.name, |held: Option<Holder>| {
+    /// With what is owed. A store that can't be used at all is owed nothing: once it can, the windows that these belong to are gone.
+    fn add<H: Host>(&self, host: &H, which: usize) -> Result<(), CellError> {
+        let mut owed = self.owed.take();
+        owed.iter_mut().skip(which).take(1).for_each(|count| *count += 1);
+        let written = cell::update(host, &self.name, |held: Option<Holder>| {
             let mut totals = [0; 4];
             numbers(&held.map(|held| held.0).unwrap_or_default(), &mut totals);
-            totals.iter_mut().skip(which).take(1).for_each(|total| *total += 1);
+            totals.iter_mut().zip(owed).for_each(|(total, more)| *total = total.saturating_add(more));
             let [a, b, c, d] = totals;
             (Some(Holder(format!("{a} {b} {c} {d}"))), ())
         });
+        if written == Err(CellError::Contended) {
+            self.owed.set(owed);
+        }
+        written
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use core::time::Duration;
+use sdk_shim::cell::MAX_TRIES;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::{Flow, Plugin};
 use sdk_shim::fake::{FakeProxy, Worker};
@@ -198,6 +199,23 @@ fn totals_in_shared_data_outlive_what_goes_wrong() {
     ask(&worker, "/pay");
     assert_eq!(requests(&worker), 1, "another name with the same checksum is left alone");
     assert!(worker.host().traps().is_empty());
+}
+
+/// As many writers as a count is tried against, each quicker than it.
+#[test]
+fn a_count_that_others_kept_from_being_written_comes_with_the_next_one() {
+    let proxy = kong("counting-at-large");
+    let workers = [start(&proxy), start(&proxy)];
+    for worker in &workers {
+        ask(worker, "/pay");
+    }
+    proxy.mismatch_next(u32::try_from(MAX_TRIES).unwrap());
+    ask(&workers[0], "/pay");
+    assert_eq!(requests(&workers[0]), 2, "not yet: what one worker alone knows is in no window");
+    ask(&workers[0], "/pay");
+    assert_eq!(workers.each_ref().map(requests), [4, 4]);
+    ask(&workers[1], "/pay");
+    assert_eq!(requests(&workers[0]), 5, "and once only");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Account {
         self.counts.add(host, 2);
     }
 
-    /// Asks for a retry. Where the shared slots can't be read nobody knows how many there were: there is an error, and no retry.
+    /// Asks for a retry. Where the shared slots can't be read, or this one can't be counted, nobody knows how many there were: there is an error, and no retry.
     pub fn ask<H: Host>(
         &self,
         host: &H,
@@ -88,7 +88,7 @@ impl Account {
         if self.slots.borrow().is_frozen() || !has_room(budget, &self.window_of(totals)) {
             return Ok(Answer::Refused);
         }
-        self.counts.add(host, 2);
+        self.counts.try_add(host, 2)?;
         let totals = self.totals(host);
         self.last.set(totals);
         if keeps(budget, &self.window_of(totals)) {

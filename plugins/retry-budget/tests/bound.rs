@@ -7,6 +7,7 @@ use retry_budget::account::{Account, Answer, cell_name};
 use retry_budget::decide::{has_room, keeps, left};
 use retry_budget::policy::{Budget, Floor};
 use retry_budget::state::{Slots, Window};
+use sdk_shim::cell::{CellError, MAX_TRIES};
 use sdk_shim::fake::{FakeHost, FakeProxy};
 use sdk_shim::host::Host;
 use sdk_shim::meter::Meter;
@@ -19,6 +20,8 @@ const TTL: u64 = SLOTS * PERIOD;
 /// Requests since the last reset that make the next one one to speak of. Counters that show little can be back where they were before anybody
 /// looks; then as little is forgotten.
 const BEFORE: u64 = 100;
+/// The cell of the counts, where that is where they are.
+const COUNTS: &str = "holdfast_retry_budget_counts;chain=upstream;instance=default;key=shop";
 
 fn budget(ppm: u32, floor: u64) -> Budget {
     let second = Duration::from_secs(1);
@@ -35,6 +38,8 @@ enum Deed {
     /// The clock that the proxy shows jumps, and real time doesn't.
     ClockJumps(i64),
     CountersReset,
+    /// Another worker writes first whatever this one does.
+    LosesAll(usize),
     /// A worker's VM is gone, and another one comes.
     Reload(usize),
 }
@@ -48,6 +53,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (2 * TTL..3 * TTL).prop_map(Deed::Waits),
         1 => (-100_000i64..100_000).prop_map(Deed::ClockJumps),
         1 => Just(Deed::CountersReset),
+        1 => worker.clone().prop_map(Deed::LosesAll),
         1 => worker.prop_map(Deed::Reload),
     ]
 }
@@ -55,6 +61,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 /// Three workers, and the log.
 struct World {
     proxy: FakeProxy,
+    in_cells: bool,
     budget: Budget,
     workers: Vec<(FakeHost, Account)>,
     now: u64,
@@ -63,8 +70,18 @@ struct World {
     since_reset: u64,
 }
 
+/// A Kong whose file's name leaves no metrics: there the counts are in a cell.
+fn hyphenated() -> FakeProxy {
+    let proxy = FakeProxy::wasmx();
+    proxy.set("plugin_name", "retry-budget");
+    proxy
+}
+
 fn worker(proxy: &FakeProxy) -> (FakeHost, Account) {
     let host = proxy.worker();
+    if !host.capabilities().metrics_at_once {
+        host.pretend_request(&[(":path", "/")]);
+    }
     let meter = Meter::new(&host, "retry_budget", "upstream", "default", 100);
     let account = Account::open(&host, &meter, "", "shop", cell_name("bound", "shop"));
     account.refresh(&host, host.now(), Duration::ZERO).unwrap();
@@ -72,11 +89,11 @@ fn worker(proxy: &FakeProxy) -> (FakeHost, Account) {
 }
 
 impl World {
-    fn new(budget: Budget) -> Self {
-        let proxy = FakeProxy::envoy();
+    fn new(budget: Budget, in_cells: bool) -> Self {
+        let proxy = if in_cells { hyphenated() } else { FakeProxy::envoy() };
         let workers = (0..3).map(|_| worker(&proxy)).collect();
         let mut world =
-            Self { proxy, budget, workers, now: 0, requests: Vec::new(), grants: Vec::new(), since_reset: 0 };
+            Self { proxy, in_cells, budget, workers, now: 0, requests: Vec::new(), grants: Vec::new(), since_reset: 0 };
         world.request(0, BEFORE);
         world.wait(2 * TTL);
         world
@@ -124,9 +141,21 @@ impl World {
             }
             Deed::CountersReset if self.since_reset < BEFORE => {}
             Deed::CountersReset => {
-                self.proxy.reset_counters();
+                if self.in_cells {
+                    self.proxy.evict_shared(COUNTS);
+                } else {
+                    self.proxy.reset_counters();
+                }
                 self.since_reset = 0;
             }
+            Deed::LosesAll(n) if self.in_cells => {
+                self.proxy.mismatch_next(u32::try_from(MAX_TRIES).unwrap());
+                let (host, account) = &self.workers[*n];
+                let answer = account.ask(host, &self.budget, host.now(), Duration::from_secs(3_600));
+                assert!(matches!(answer, Err(CellError::Contended) | Ok(Answer::Refused)), "{answer:?}");
+                self.proxy.mismatch_next(0);
+            }
+            Deed::LosesAll(_) => {}
             Deed::Reload(n) => self.workers[*n] = worker(&self.proxy),
             Deed::Asks(worker, count) => (0..*count).for_each(|_| _ = self.ask(*worker)),
         }
@@ -136,12 +165,12 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// For every ratio, any interleaving of workers, clock jumps, counter resets and reloads.
+    /// For every ratio, any interleaving of workers, clock jumps, counter resets and reloads, with counters and with cells.
     #[test]
     fn retries_never_exceed_the_bound_over_any_window(
-        ppm in 0..=PPM, floor in 0u64..20, deeds in prop::collection::vec(deed(), 1..60),
+        ppm in 0..=PPM, floor in 0u64..20, in_cells in any::<bool>(), deeds in prop::collection::vec(deed(), 1..60),
     ) {
-        let mut world = World::new(budget(ppm, floor));
+        let mut world = World::new(budget(ppm, floor), in_cells);
         for deed in &deeds {
             world.do_it(deed);
             let window = Window { requests: world.within(&world.requests), retries: world.within(&world.grants) };
@@ -154,8 +183,11 @@ proptest! {
 
     /// And it isn't kept by refusing everything: where the last twelve slots hold room, there is a grant.
     #[test]
-    fn what_there_is_room_for_is_granted(ppm in 1..=PPM, floor in 0u64..20, calls in prop::collection::vec((0usize..3, 0u64..30, 1u64..PERIOD), 1..40)) {
-        let mut world = World::new(budget(ppm, floor));
+    fn what_there_is_room_for_is_granted(
+        ppm in 1..=PPM, floor in 0u64..20, in_cells in any::<bool>(),
+        calls in prop::collection::vec((0usize..3, 0u64..30, 1u64..PERIOD), 1..40),
+    ) {
+        let mut world = World::new(budget(ppm, floor), in_cells);
         for (worker, requests, wait) in calls {
             world.request(worker, requests);
             let recent = |log: &[u64], slots| log.iter().filter(|at| **at + slots * PERIOD > world.now).count() as u64;
@@ -269,23 +301,25 @@ fn a_worker_that_comes_late_sees_the_window_that_all_others_see() {
 
 #[test]
 fn nothing_is_granted_for_a_ttl_after_the_counters_were_reset() {
-    let mut world = World::new(budget(PPM, 5));
-    world.request(0, 50);
-    assert!(world.ask(1));
-    world.proxy.reset_counters();
-    let mut waited = 0;
-    while !world.ask(2) {
-        world.request(0, 1);
-        world.wait(10);
-        waited += 10;
+    for in_cells in [false, true] {
+        let mut world = World::new(budget(PPM, 5), in_cells);
+        world.request(0, 50);
+        assert!(world.ask(1));
+        world.do_it(&Deed::CountersReset);
+        let mut waited = 0;
+        while !world.ask(2) {
+            world.request(0, 1);
+            world.wait(10);
+            waited += 10;
+        }
+        assert!((TTL..TTL + 3 * PERIOD).contains(&waited), "{waited}");
     }
-    assert!((TTL..TTL + 3 * PERIOD).contains(&waited), "{waited}");
 }
 
 /// The worker that began the last slot is gone; the next one begins one when it is sure that a whole period has passed.
 #[test]
 fn slots_go_on_when_the_worker_that_began_them_is_gone() {
-    let mut world = World::new(budget(200_000, 0));
+    let mut world = World::new(budget(200_000, 0), false);
     world.request(0, 100);
     let before = world.workers[2].1.slots().number;
     for n in 0..2 {

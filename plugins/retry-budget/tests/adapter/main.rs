@@ -1,6 +1,7 @@
 //! The whole plugin on the fake host: both chains, several workers, both flavors.
 
 mod answers;
+mod cells;
 mod clients;
 mod costs;
 mod gaps;

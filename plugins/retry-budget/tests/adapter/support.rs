@@ -10,6 +10,7 @@ pub(crate) type Call = InFlight<RetryBudget>;
 
 pub(crate) const GET: &[(&str, &str); 3] = &[(":method", "GET"), (":path", "/pay"), (":authority", "shop")];
 pub(crate) const POST: &[(&str, &str); 3] = &[(":method", "POST"), (":path", "/pay"), (":authority", "shop")];
+pub(crate) const SECOND: core::time::Duration = core::time::Duration::from_secs(1);
 /// One retry for five requests, and none besides.
 pub(crate) const STRICT: &str = r#"{"chain": "upstream", "min_retries_per_second": 0}"#;
 
