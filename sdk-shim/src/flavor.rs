@@ -40,6 +40,8 @@ pub struct Capabilities {
     pub tells_empty: bool,
     /// Ticks can be stopped, and begun again, at any time; otherwise their period is said once.
     pub ticks_at_will: bool,
+    /// A VM is ticked by its own timer only; otherwise by that of one before it, which has trapped, too.
+    pub one_timer: bool,
     /// A configuration that was replaced may finish what it has begun.
     pub retires_late: bool,
     /// A filter may hold back an answer whose headers it has paused: let it go within its body or from a timer, and have it retried.
@@ -91,6 +93,7 @@ pub const ENVOY: Capabilities = Capabilities {
     tells_end: true,
     tells_empty: true,
     ticks_at_will: true,
+    one_timer: true,
     retires_late: true,
     holds_responses: true,
     limits_by_header: true,
@@ -132,6 +135,7 @@ pub const WASMX: Capabilities = Capabilities {
     tells_empty: false,
     // A second period traps.
     ticks_at_will: false,
+    one_timer: false,
     // Saying that all is done traps.
     retires_late: false,
     holds_responses: false,
@@ -189,7 +193,7 @@ impl Capabilities {
     }
 
     /// Whether it can do each of these, by name.
-    pub const fn named(&self) -> [(&'static str, bool); 20] {
+    pub const fn named(&self) -> [(&'static str, bool); 21] {
         [
             ("upstream_chain", self.upstream_chain),
             ("response_trailers", self.response_trailers),
@@ -200,6 +204,7 @@ impl Capabilities {
             ("tells_end", self.tells_end),
             ("tells_empty", self.tells_empty),
             ("ticks_at_will", self.ticks_at_will),
+            ("one_timer", self.one_timer),
             ("retires_late", self.retires_late),
             ("holds_responses", self.holds_responses),
             ("limits_by_header", self.limits_by_header),

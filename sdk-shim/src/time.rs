@@ -54,6 +54,22 @@ pub const fn nanos(wait: Duration) -> u64 {
     wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos() as u64)
 }
 
+/// Whether a timer's tick comes before a period has passed since `last`, by a clock that may run a hundredth slow and shows milliseconds: so it is another
+/// timer's. Where the clock stepped back nobody knows, and it isn't.
+///
+/// ```
+/// use sdk_shim::time::{Instant, is_early};
+/// use std::time::Duration;
+/// let (last, second) = (Instant::from_millis(1_000), Duration::from_secs(1));
+/// let early = |now| is_early(last, Instant::from_millis(now), second);
+/// assert!(early(1_000) && early(1_500) && !early(1_995) && !early(2_000) && !early(999));
+/// ```
+pub const fn is_early(last: Instant, now: Instant, period: Duration) -> bool {
+    let period = nanos(period);
+    let shortest = (period - period / 100).saturating_sub(1_000_000);
+    now.0 >= last.0 && now.0 - last.0 < shortest
+}
+
 /// A clock that moves only when told to: every test of timing runs on it.
 ///
 /// ```

@@ -12,7 +12,7 @@ use crate::policy::{ClientRetries, Policy, RetryUnsafe};
 use crate::state::Slots;
 use crate::tally::{Line, Tally};
 use crate::upstream::{self, RETRY_IN, VETO, period};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell;
 use sdk_shim::common::asks_for_decisions;
@@ -28,7 +28,7 @@ use sdk_shim::notice::Notice;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
-use sdk_shim::time::Instant;
+use sdk_shim::time::{Instant, is_early};
 use std::rc::Rc;
 
 /// By which a filter keeps the router from retrying a request.
@@ -53,6 +53,8 @@ pub struct Downstream {
     journal: Journal,
     empties: Empties,
     random: RefCell<SplitMix64>,
+    /// When slots began last.
+    ticked_at: Cell<Option<Instant>>,
     proof: Option<Vec<u8>>,
     debug_token: Option<Vec<u8>>,
 }
@@ -106,6 +108,7 @@ impl Downstream {
             journal: Journal::new("retry-budget", "downstream", &common.instance),
             empties: Empties::new(&common.instance),
             random: RefCell::new(SplitMix64::new(host.seed())),
+            ticked_at: Cell::default(),
             proof,
             policy,
         })
@@ -258,12 +261,25 @@ impl Downstream {
             return;
         }
         let now = host.now();
+        if self.is_anothers(host, now) {
+            return;
+        }
         self.keys.learn(host, &|key| self.new_side(host, key));
         for side in self.keys.some() {
             if side.clients.as_ref().is_some_and(|account| account.tick(host, now).is_err()) {
                 side.metrics.store_error(host, &self.meter);
             }
         }
+    }
+
+    /// Whether this tick is of the timer of a VM before this one: slots that it began would be too short.
+    fn is_anothers<H: Host>(&self, host: &H, now: Instant) -> bool {
+        let (last, period) = (self.ticked_at.get(), self.tick_period().unwrap_or_default());
+        let is_early = !host.capabilities().one_timer && last.is_some_and(|last| is_early(last, now, period));
+        if !is_early {
+            self.ticked_at.set(Some(now));
+        }
+        is_early
     }
 
     fn side<H: Host>(&self, host: &H) -> Rc<Side> {

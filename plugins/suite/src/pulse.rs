@@ -3,11 +3,15 @@
 //! A proxy gives a filter one timer. It runs at the shortest period that any part wants, and a part is ticked when its own period has passed. In a tick the
 //! timer's period can't be changed, only the timer stopped ([`sdk_shim::host::Host::tick_every`]); so it stays quick until the next other callback,
 //! and a quick tick in which nothing is due is one look at the clock.
+//!
+//! A part whose period is the timer's takes the timer's word for it. Where a timer of a former VM may tick beside it ([`one_timer`]), the clock has a say too.
+//!
+//! [`one_timer`]: sdk_shim::flavor::Capabilities::one_timer
 
 use core::cell::Cell;
 use core::time::Duration;
 use sdk_shim::host::Host;
-use sdk_shim::time::Instant;
+use sdk_shim::time::{Instant, is_early};
 
 /// The timers of so many parts.
 #[derive(Debug)]
@@ -18,19 +22,22 @@ pub struct Pulse<const N: usize> {
     running: Cell<Option<Duration>>,
     last: Cell<Instant>,
     in_tick: Cell<bool>,
+    /// No other timer ticks us.
+    one_timer: bool,
 }
 
 // === impl Pulse ===
 
 impl<const N: usize> Pulse<N> {
-    /// Nobody wants ticks yet.
-    pub fn new(now: Instant) -> Self {
+    /// Nobody wants ticks yet. With `one_timer` no other one ticks us.
+    pub fn new(now: Instant, one_timer: bool) -> Self {
         Self {
             wanted: core::array::from_fn(|_| Cell::new(None)),
             due: core::array::from_fn(|_| Cell::new(now)),
             running: Cell::new(None),
             last: Cell::new(now),
             in_tick: Cell::new(false),
+            one_timer,
         }
     }
 
@@ -90,8 +97,10 @@ impl<const N: usize> Pulse<N> {
     fn is_due(&self, part: usize, now: Instant, stepped_back: bool) -> bool {
         let (Some(wanted), Some(due)) = (self.wanted.get(part), self.due.get(part)) else { return false };
         let Some(period) = wanted.get() else { return false };
-        // Its period is the timer's: the timer has measured it.
-        let is_due = stepped_back || now >= due.get() || self.running.get() == Some(period);
+        // Its period is the timer's: the timer has measured it, if it was that one.
+        let is_measured =
+            self.running.get() == Some(period) && (self.one_timer || !is_early(due.get().minus(period), now, period));
+        let is_due = stepped_back || now >= due.get() || is_measured;
         if is_due {
             due.set(now.plus(period));
         }

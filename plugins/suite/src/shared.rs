@@ -57,7 +57,7 @@ impl<H> fmt::Debug for SharedHost<H> {
 impl<H: Host> SharedHost<H> {
     /// Over a proxy.
     pub fn new(proxy: H) -> Self {
-        let pulse = Pulse::new(proxy.now());
+        let pulse = Pulse::new(proxy.now(), proxy.capabilities().one_timer);
         Self {
             proxy,
             facts: RefCell::default(),

@@ -9,3 +9,4 @@ mod hosts;
 mod judged;
 mod steering;
 mod support;
+mod ticks;
