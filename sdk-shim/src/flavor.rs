@@ -42,6 +42,8 @@ pub struct Capabilities {
     pub ticks_at_will: bool,
     /// A VM is ticked by its own timer only; otherwise by that of one before it, which has trapped, too.
     pub one_timer: bool,
+    /// Words that filters leave for each other can be left, and read, until the stream is over; otherwise until its answer is.
+    pub words_to_the_end: bool,
     /// A configuration that was replaced may finish what it has begun.
     pub retires_late: bool,
     /// A filter may hold back an answer whose headers it has paused: let it go within its body or from a timer, and have it retried.
@@ -94,6 +96,7 @@ pub const ENVOY: Capabilities = Capabilities {
     tells_empty: true,
     ticks_at_will: true,
     one_timer: true,
+    words_to_the_end: true,
     retires_late: true,
     holds_responses: true,
     limits_by_header: true,
@@ -136,6 +139,8 @@ pub const WASMX: Capabilities = Capabilities {
     // A second period traps.
     ticks_at_will: false,
     one_timer: false,
+    // Kong has given their table to its next request by then.
+    words_to_the_end: false,
     // Saying that all is done traps.
     retires_late: false,
     holds_responses: false,
@@ -193,7 +198,7 @@ impl Capabilities {
     }
 
     /// Whether it can do each of these, by name.
-    pub const fn named(&self) -> [(&'static str, bool); 21] {
+    pub const fn named(&self) -> [(&'static str, bool); 22] {
         [
             ("upstream_chain", self.upstream_chain),
             ("response_trailers", self.response_trailers),
@@ -205,6 +210,7 @@ impl Capabilities {
             ("tells_empty", self.tells_empty),
             ("ticks_at_will", self.ticks_at_will),
             ("one_timer", self.one_timer),
+            ("words_to_the_end", self.words_to_the_end),
             ("retires_late", self.retires_late),
             ("holds_responses", self.holds_responses),
             ("limits_by_header", self.limits_by_header),

@@ -58,6 +58,35 @@ fn callouts_from_late_phases_trap_on_wasmx_only() {
     }
 }
 
+/// Kong's table of words is in its pool by then, and the next request's.
+#[test]
+fn a_word_at_the_end_is_another_requests_in_kong_and_none_is_found_there() {
+    for when in [Event::Done, Event::Log] {
+        let last = when;
+        let script = move |event: Event, host: &FakeHost| {
+            if event == last {
+                host.set_property(&["holdfast.word"], b"said");
+            }
+            Flow::Continue
+        };
+        assert_eq!(trap_in(&FakeHost::wasmx(), script), Trap::WordAtTheEnd);
+        let call = start(&FakeHost::envoy(), script).request(GET);
+        let words = call.filter_state();
+        call.finish();
+        assert_eq!(words.get("holdfast.word").as_deref(), Some(&b"said"[..]), "Envoy's access log shows it");
+        for (host, found) in [(FakeHost::envoy(), true), (FakeHost::wasmx(), false)] {
+            let last = when;
+            let worker = start(&host, move |event, host: &FakeHost| {
+                assert!(event != last || host.property(&["holdfast.word"]).is_some() == found);
+                Flow::Continue
+            });
+            let call = worker.request(GET);
+            call.filter_state().set("holdfast.word", b"said");
+            call.finish();
+        }
+    }
+}
+
 #[test]
 fn wasmx_dies_of_a_callout_that_nobody_waits_for() {
     let script = |event, host: &FakeHost| {

@@ -86,6 +86,9 @@ impl Downstream {
         }
         if end {
             self.completed(host, request);
+        } else if !host.capabilities().words_to_the_end {
+            // Nobody may ever say that the answer is complete.
+            self.tell(host, request);
         }
     }
 
@@ -129,6 +132,11 @@ impl Downstream {
             // No status at all: a client takes it for UNKNOWN.
             request.heard = heard::service(200, Some(2));
         }
+        self.tell(host, request);
+    }
+
+    /// Writes the line with what is known so far.
+    fn tell<H: Host>(&self, host: &H, request: &mut Request) {
         let said = {
             let verdict = self.verdict(host, request, None);
             request.say(host, &verdict)
@@ -156,7 +164,9 @@ impl Downstream {
         let duration = host.now().since(request.started);
         let silent = if request.complete { None } else { Self::cut(host, request) };
         let verdict = self.verdict(host, request, silent.as_ref());
-        request.say(host, &verdict);
+        if host.capabilities().words_to_the_end {
+            request.say(host, &verdict);
+        }
         let series = &self.series;
         request.place.under_way(host, series, -1);
         // Its attempts count for the route that it took.

@@ -30,6 +30,9 @@ impl Downstream {
             Some(rejection) => row.rejected(host, &self.series, &place, rejection),
             None => row.ended(host, (&self.series, &place), REQUESTS, outcome, None, None),
         }
+        if !host.capabilities().words_to_the_end {
+            return;
+        }
         let cause = rejection.as_ref().map_or("", |Rejection { cause, .. }| cause.as_str());
         let line = Line { outcome, attempts: heard::attempts(host).unwrap_or(0), cause };
         host.set_property(LINE, line.text(host).0.as_bytes());

@@ -212,6 +212,10 @@ impl Host for FakeHost {
         self.note("set_property", path.join("."));
         let mut own = [""; 4];
         let path = self.capabilities().place(path, &mut own);
+        let is_end = self.0.state.borrow().current.phase.is_end();
+        if is_end && self.flavor() == Flavor::WasmX {
+            self.trap(Trap::WordAtTheEnd);
+        }
         let state = self.0.state.borrow();
         // WasmX knows no other place.
         let ((Flavor::Envoy, [name]) | (Flavor::WasmX, ["kong", "ctx", "shared", name])) = (self.flavor(), path) else {

@@ -106,7 +106,7 @@ fn wasmx(asked: &Asked<'_>, path: &[&str], name: &str) -> Option<Vec<u8>> {
     let set = stream.properties.get(name).or_else(|| asked.common.get(name)).cloned();
     let set = if name == "upstream.address" { set.map(without_port) } else { set };
     let word = match path {
-        ["kong", "ctx", "shared", word] => stream.state.get(word),
+        ["kong", "ctx", "shared", word] if !stream.phase.is_end() => stream.state.get(word),
         _ => None,
     };
     set.or(word).or_else(|| wasmx_derived(stream, path, name))

@@ -48,6 +48,11 @@ impl Phase {
         matches!(self, Self::RequestHeaders | Self::RequestBody)
     }
 
+    /// Whether all has gone by.
+    pub(super) const fn is_end(self) -> bool {
+        matches!(self, Self::Done | Self::Log)
+    }
+
     /// Whether `WasmX` lets a callout start.
     pub(super) const fn may_dispatch(self) -> bool {
         self.is_request() || matches!(self, Self::Idle | Self::Tick | Self::RootAnswer | Self::Answer)

@@ -45,6 +45,8 @@ pub enum Trap {
     Retired,
     /// A period said by a tick, whose own timer it replaces.
     PeriodInTick,
+    /// A word left when nobody can find it any more, but another request.
+    WordAtTheEnd,
 }
 
 impl Trap {
@@ -79,6 +81,9 @@ impl Trap {
             Self::SecondPeriod => "WasmX set_tick_period: a second time: trap",
             Self::Retired => "WasmX proxy_done: trap",
             Self::PeriodInTick => "set_tick_period in a tick frees the timer that is firing; 0 only disables it",
+            Self::WordAtTheEnd => {
+                "Kong set_property of kong.ctx.shared in on_done or on_log: the table is in its pool again, for another request"
+            }
             Self::NoSharedMemory => "WasmX no shm_kv configured: trap",
         }
     }

@@ -1,6 +1,6 @@
 //! Hosts that lack something, `WasmX`.
 
-use crate::support::{GET, call, envoy, kong, rest, sum, worker};
+use crate::support::{GET, call, envoy, kong, line, rest, sum, worker};
 use metrics::Metrics;
 use sdk_shim::fake::{FakeProxy, Worker};
 
@@ -42,6 +42,26 @@ fn kong_believes_a_header_that_filter_state_bears_out() {
     replay.respond(&[(":status", "200"), ("idempotency-replayed", "true")], true);
     replay.finish();
     assert_eq!(rest(&proxy, "requests_total;outcome=replay"), 1);
+}
+
+/// When logs are written, the place of words is the next request's.
+#[test]
+fn kong_has_the_line_once_the_answers_headers_are_here_and_never_later() {
+    let proxy = kong();
+    let plugin = worker(&proxy, "{}");
+    for (status, outcome) in [("200", "ok"), ("503", "server_fault")] {
+        let mut long = plugin.request(GET);
+        long.respond(&[(":status", status)], false);
+        assert_eq!(line(&long), format!("outcome={outcome} attempts=0 breaker=closed replay=no cause=-"));
+        long.body(b"a part, and no word of the end", false);
+        long.finish();
+    }
+    plugin.request(GET).abort();
+    let mut refused = plugin.unseen();
+    refused.respond_locally(&[(":status", "503"), ("x-holdfast-reject", "circuit-breaker; cause=open")], false);
+    refused.finish();
+    assert_eq!(rest(&proxy, "rejections_total;plugin=circuit-breaker;cause=open"), 1);
+    assert!(plugin.host().traps().is_empty());
 }
 
 #[test]
