@@ -27,6 +27,10 @@ pub const BREAKER_STATE: u64 = 80;
 pub const LEASE: u64 = 13;
 /// A budget's slots.
 pub const BUDGET_SLOTS: u64 = 304;
+/// Longest name of a cell of counts: `holdfast_retry_budget_client_counts;chain=downstream;instance=<instance>;key=<key>`.
+pub const COUNTS_NAME: u64 = 199;
+/// Four numbers as text.
+pub const COUNTS: u64 = 83;
 /// Records in one cell, and bytes of each.
 pub const WAYS: u64 = 32;
 /// See [`WAYS`].
@@ -85,19 +89,28 @@ impl Demand {
     /// let hundred = Demand::of("circuit_breaker", &serde_json::json!({"max_keys": 100}), 4);
     /// let thousand = Demand::of("circuit_breaker", &serde_json::json!({}), 4);
     /// assert!(thousand.shared > 9 * hundred.shared && thousand.body == 0);
+    /// assert_eq!(Demand::of("circuit-breaker", &serde_json::json!({}), 4), Demand { metrics: 0, ..thousand });
     /// ```
     pub fn of(module: &str, config: &Value, workers: u64) -> Self {
+        let demand = Self::of_plugin(&module.replace('-', "_"), config, workers);
+        // A file with a hyphen in its name defines no metric.
+        if module.contains('-') { Self { metrics: 0, ..demand } } else { demand }
+    }
+
+    fn of_plugin(module: &str, config: &Value, workers: u64) -> Self {
         let keys = number(config, "max_keys", 1_000) + 1;
         let series = |count: u64| count * metric(workers);
         let registry = entry(CELL_PREFIX + 7, 1 + KEY) * keys;
+        // Where there are no metrics: before Kong 3.8 whatever the file is called.
+        let counts = entry(COUNTS_NAME, COUNTS) * keys;
         match module {
             "circuit_breaker" => Self {
-                shared: registry + keys * entry(CELL_NAME, BREAKER_STATE + LEASE * permits(config)),
+                shared: registry + counts + keys * entry(CELL_NAME, BREAKER_STATE + LEASE * permits(config)),
                 metrics: series(keys * BREAKER_SERIES + OTHER_SERIES),
                 body: 0,
             },
             "retry_budget" => Self {
-                shared: registry + keys * entry(CELL_NAME, BUDGET_SLOTS),
+                shared: registry + counts + keys * entry(CELL_NAME, BUDGET_SLOTS),
                 metrics: series(keys * BUDGET_SERIES + OTHER_SERIES),
                 body: 0,
             },
@@ -124,7 +137,7 @@ impl Demand {
             if own.get("max_keys").is_none() && config.get("max_keys").is_some() {
                 own["max_keys"] = config["max_keys"].clone();
             }
-            Some(Self::of(name, &own, workers))
+            Some(Self::of_plugin(name, &own, workers))
         };
         plugins.into_iter().filter_map(of_plugin).fold(Self::default(), Self::and)
     }

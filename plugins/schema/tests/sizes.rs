@@ -4,10 +4,11 @@ mod support;
 
 use circuit_breaker::state::{Lease, MAX_LEASES, Phase, State};
 use config_schema::sizing::{
-    BREAKER_SERIES, BREAKER_STATE, BUDGET_SERIES, BUDGET_SLOTS, CELL_PREFIX, Demand, HEALTH_SERIES, IDEMPOTENCY_SERIES,
-    LEASE,
+    BREAKER_SERIES, BREAKER_STATE, BUDGET_SERIES, BUDGET_SLOTS, CELL_PREFIX, COUNTS, COUNTS_NAME, Demand,
+    HEALTH_SERIES, IDEMPOTENCY_SERIES, LEASE,
 };
 use sdk_shim::cell::Record as _;
+use sdk_shim::fake::{FakeProxy, Worker};
 use sdk_shim::overrides::{Mode, Override};
 use sdk_shim::time::Instant;
 use sdk_shim::window::{SLOTS, Totals};
@@ -40,6 +41,39 @@ fn a_budgets_slots_are_never_longer_than_was_counted_on() {
     slots.override_ = Some(overridden());
     let length = slots.encode().len() as u64;
     assert!(length <= BUDGET_SLOTS && length + 16 > BUDGET_SLOTS, "{length}");
+}
+
+/// Where the file's name leaves no metrics, or Kong has none.
+#[test]
+fn counts_in_cells_are_never_longer_than_was_counted_on() {
+    let (instance, key, longest_key) = ("i".repeat(32), "k".repeat(40), 100);
+    let proxy = FakeProxy::wasmx();
+    proxy.set("plugin_name", "retry-budget");
+    proxy.set("kong.route_id", &key);
+    let config = json!({"instance": instance, "client_retries": {}}).to_string();
+    let worker = Worker::<retry_budget::RetryBudget>::start(&proxy.worker(), &config).expect("a configuration");
+    worker.request(&[(":method", "GET"), (":path", "/"), (":authority", "shop")]).finish();
+    let [budget, breaker] = ["retry_budget_client_counts", "circuit_breaker_calls"]
+        .map(|what| format!("holdfast_{what};chain=downstream;instance={instance};key={key}"));
+    assert!(proxy.shared(&budget).value.is_some(), "{budget}");
+    assert_eq!((budget.len() - key.len() + longest_key) as u64, COUNTS_NAME);
+    assert!(breaker.len() <= budget.len());
+    assert_eq!([u64::MAX; 4].map(|most| most.to_string()).join(" ").len() as u64, COUNTS);
+}
+
+/// Thousand keys, each with a node of 96 bytes, a name twice, a state and four numbers.
+#[test]
+fn a_copy_with_a_hyphen_in_its_name_needs_as_much_shared_data_and_no_metrics() {
+    for (name, hyphenated, config) in [
+        ("circuit_breaker", "circuit-breaker", json!({})),
+        ("retry_budget", "retry-budget", json!({"client_retries": {}})),
+        ("holdfast_suite", "holdfast-suite", json!({"circuit_breaker": {}})),
+    ] {
+        let [named, other] = [name, hyphenated].map(|module| Demand::of(module, &config, 4));
+        assert!(named.metrics > 0 && other == Demand { metrics: 0, ..named }, "{other:?}");
+        let least = 1_000 * (2 * 96 + 2 * (CELL_PREFIX + 4 + 100) + 2 * COUNTS_NAME + COUNTS);
+        assert!(other.shared > least, "{other:?}");
+    }
 }
 
 #[test]
