@@ -26,8 +26,11 @@ pub fn flags<H: Host>(host: &H) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |flags| u64::from_le_bytes(*flags))
 }
 
-/// Envoy's `response.code_details`.
+/// Envoy's `response.code_details`; empty where the host has none.
 pub fn details<H: Host>(host: &H) -> Vec<u8> {
+    if !host.capabilities().response_flags {
+        return Vec::new();
+    }
     host.property(&["response", "code_details"]).unwrap_or_default()
 }
 

@@ -15,7 +15,7 @@
 //! | who and how: keys, outcomes | [`key`], [`keys`], [`outcome`], [`ending`], [`answers`], [`headers`], [`path`], [`protocol`] |
 //! | calls to other services | [`dispatch`] |
 //! | JSON, configuration and its faults | [`json`], [`config`], [`common`] |
-//! | answers in the service's place | [`refusal`] |
+//! | answers in the service's place | [`refusal`], [`ours`] |
 //! | which version, which configuration | [`identity`] |
 //! | the log | [`journal`] |
 
@@ -44,6 +44,7 @@ pub(crate) mod late;
 pub mod live;
 pub mod meter;
 pub mod notice;
+pub mod ours;
 pub mod outcome;
 pub mod overrides;
 pub mod path;

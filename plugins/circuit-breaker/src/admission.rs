@@ -12,6 +12,7 @@ use sdk_shim::cell::CellError;
 use sdk_shim::common::{Chain, asks_for_decisions};
 use sdk_shim::headers::{Headers, is_grpc};
 use sdk_shim::host::{Host, Map, Reply};
+use sdk_shim::ours;
 use sdk_shim::overrides::Mode;
 use sdk_shim::time::Instant;
 use std::rc::Rc;
@@ -214,6 +215,7 @@ impl Breaker {
     }
 
     fn reply<H: Host>(&self, host: &H, cause: Cause, wait: Duration) -> Reply {
+        ours::note(host, "circuit-breaker");
         let grpc = host.header(Map::RequestHeaders, "content-type").is_some_and(|kind| is_grpc(&kind));
         reply::build(&self.policy, cause, wait, grpc, self.draw())
     }

@@ -1,7 +1,7 @@
 //! What a call's end says of the service.
 //!
-//! The pure half ([`verdict`]) knows the policy; the other half asks the host who answered. Flags are read only where a response
-//! failed, never came, or is a probe's, because a property costs more than the rest of a healthy request.
+//! The pure half ([`verdict`]) knows the policy; the other half asks the host who answered, or the word that a plugin left which did. That is read only where
+//! a response failed, never came, or is a probe's, because a property costs more than the rest of a healthy request.
 
 use crate::decide::Verdict;
 use crate::filter::Pending;
@@ -11,6 +11,7 @@ use sdk_shim::common::Chain;
 use sdk_shim::ending::{VIA_UPSTREAM, details, flags, is_unconnected};
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
+use sdk_shim::ours;
 use sdk_shim::outcome::{self, Answer, CALLERS_DEADLINE, Outcome, flag};
 
 /// Filter state that our refusals leave: the cause.
@@ -61,7 +62,7 @@ pub fn response_headers<H: Host>(host: &H, policy: &Policy, call: &Pending, end:
     // A wrong guess about a probe would close a breaker; beside failures, the proxy's own 204s would hide them.
     let matters = call.ticket.lease.is_some() || call.track.is_failing();
     let doubtful = status >= 400 || status == 0 || matters || grpc.is_some_and(|code| code != 0);
-    if doubtful && policy.common.chain == Chain::Downstream && caps.response_flags && !is_via_upstream(host) {
+    if doubtful && policy.common.chain == Chain::Downstream && !is_services(host) {
         return Heard::All(not_service(host, policy, call));
     }
     if may_be_grpc && !whole && policy.failure_on.grpc != 0 && is_grpc_response(host) {
@@ -159,8 +160,9 @@ fn attempt_without_response<H: Host>(host: &H, policy: &Policy, call: &Pending, 
     Some(Answer::NotService { flags: flag::UPSTREAM_TIMEOUT, request_sent: true })
 }
 
-fn is_via_upstream<H: Host>(host: &H) -> bool {
-    details(host) == VIA_UPSTREAM
+/// Whether the service answered, as far as the host tells: one without flags takes the proxy's own answers for its.
+fn is_services<H: Host>(host: &H) -> bool {
+    if host.capabilities().response_flags { details(host) == VIA_UPSTREAM } else { !ours::answered(host) }
 }
 
 fn grpc_status<H: Host>(host: &H, map: Map) -> Option<u32> {

@@ -5,6 +5,7 @@ use crate::spoken::Spoken;
 use sdk_shim::ending::{self, VIA_UPSTREAM};
 use sdk_shim::headers::number;
 use sdk_shim::host::{Host, Map};
+use sdk_shim::ours::{self, REPLAYED};
 use sdk_shim::outcome::{Answer, Outcome};
 
 /// What was heard so far.
@@ -77,9 +78,11 @@ pub fn response<H: Host>(
             }
         }
         Some(_) => {}
+        // A host that doesn't say who answered. Of answers that are well only those given again are another plugin's matter.
         None => {
-            if let Some(local) = told_local(host) {
-                return Heard::Local(local);
+            let is_doubtful = !is_well || host.header(Map::ResponseHeaders, REPLAYED).is_some();
+            if is_doubtful && ours::answered(host) {
+                return Heard::Local(local::judge(host, &[], true, is_well, request_sent));
             }
         }
     }
@@ -94,17 +97,6 @@ pub fn response<H: Host>(
         }
         heard => heard,
     }
-}
-
-/// A host that doesn't say who answered: what a header says is believed where filter state says it too.
-fn told_local<H: Host>(host: &H) -> Option<Local> {
-    if host.header(Map::ResponseHeaders, "idempotency-replayed").is_some() && local::is_replay(host) {
-        return Some(Local { outcome: Outcome::Replay, rejection: None, error: None });
-    }
-    let rejection = local::rejection_of(host)?;
-    let state = ["holdfast.", &rejection.plugin.replace('-', "_")].concat();
-    let said = host.property(&[&state]).is_some_and(|cause| cause == rejection.cause.as_bytes());
-    said.then_some(Local { outcome: Outcome::LocalReject, rejection: Some(rejection), error: None })
 }
 
 /// What the response trailers of a gRPC call tell.

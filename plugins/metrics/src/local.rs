@@ -4,10 +4,9 @@ use core::fmt;
 use sdk_shim::ending;
 use sdk_shim::host::{Host, Map};
 use sdk_shim::key::{OTHER, clean};
+use sdk_shim::ours::REJECT;
 use sdk_shim::outcome::{Answer, Outcome, flag};
 
-/// What a plugin of ours says with its refusal. A service can say it too, so it is believed of local answers only.
-const REJECT: &str = "x-holdfast-reject";
 /// What idempotency says in filter state, which no service can write.
 const IDEMPOTENCY: &[&str] = &["holdfast.idempotency"];
 /// Plugins that refuse.
@@ -73,7 +72,7 @@ pub fn judge<H: Host>(host: &H, details: &[u8], answered: bool, is_well: bool, r
     Local { outcome, rejection, error }
 }
 
-/// What a plugin of ours says: `<plugin>; cause=<cause>`.
+/// What a plugin of ours says: `<plugin>; cause=<cause>`. A service can say it too, so it is believed of local answers only.
 pub fn rejection_of<H: Host>(host: &H) -> Option<Rejection> {
     let said = host.header(Map::ResponseHeaders, REJECT)?;
     let said = core::str::from_utf8(&said).ok()?;

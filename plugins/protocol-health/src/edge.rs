@@ -16,11 +16,14 @@ use sdk_shim::entry::{Answer, Flow};
 use sdk_shim::headers::number;
 use sdk_shim::host::{Body, Host, Map};
 use sdk_shim::notice::Notice;
+use sdk_shim::ours;
 use sdk_shim::outcome::{CALLERS_DEADLINE, MARK, TOLD};
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
 
+/// As answers and words of ours name it.
+const PLUGIN: &str = "protocol-health";
 /// gRPC's `INVALID_ARGUMENT`.
 const INVALID_ARGUMENT: u32 = 3;
 /// gRPC's `DEADLINE_EXCEEDED`.
@@ -112,17 +115,25 @@ impl Edge {
         if self.policy.common.mode == Mode::Disabled {
             return (None, Flow::Continue);
         }
+        let (request, flow) = self.decide(host, end);
+        if matches!(flow, Flow::Reply(_)) {
+            ours::note(host, PLUGIN);
+        }
+        (Some(request), flow)
+    }
+
+    fn decide<H: Host>(&self, host: &H, end: bool) -> (Request, Flow) {
         let spoken = spoken::of(host, &self.policy, end, self.policy.deadline.is_some());
         let mut request = Request { attempt: None, events: false, own: None };
         if let Some(flow) = self.probed(host, &spoken, end, &mut request) {
-            return (Some(request), flow);
+            return (request, flow);
         }
         let limited = self.policy.deadline.as_ref().map(|deadlines| self.limit(host, deadlines, spoken.protocol));
         let flow = limited.unwrap_or(Flow::Continue);
         if let (Some(observer), Flow::Continue) = (&self.observer, &flow) {
             request.attempt = observer.begin(host, end);
         }
-        (Some(request), flow)
+        (request, flow)
     }
 
     /// The answer to a probe. Services' own paths stay theirs: only a GET or HEAD without a body is one.
@@ -158,7 +169,7 @@ impl Edge {
             return None;
         }
         let refusal = Refusal {
-            plugin: "protocol-health",
+            plugin: PLUGIN,
             cause: "draining",
             title: "This node is being taken out of service",
             status: 503,
@@ -181,6 +192,7 @@ impl Edge {
         let reply = request.own.as_mut().and_then(|own| self.desk.answered_own(host, own, answer));
         if let Some(reply) = reply {
             request.own = None;
+            ours::note(host, PLUGIN);
             host.reply(&reply);
         }
     }
@@ -233,7 +245,7 @@ impl Edge {
             return Flow::Continue;
         }
         let mark = self.policy.common.mark_rejections;
-        let refusal = Refusal { plugin: "protocol-health", cause, title, status, grpc_status, retry_after: 0, mark };
+        let refusal = Refusal { plugin: PLUGIN, cause, title, status, grpc_status, retry_after: 0, mark };
         Flow::Reply(Box::new(refusal.reply(protocol == Protocol::Grpc)))
     }
 
@@ -248,6 +260,10 @@ impl Edge {
 
     /// A response's headers on their way to the client; `end` where they are all of it.
     pub fn headers<H: Host>(&self, host: &H, request: &mut Request, end: bool) {
+        // What another plugin answers is no attempt.
+        if self.observer.is_some() && ours::answered(host) {
+            request.attempt = None;
+        }
         match (&self.observer, &mut request.attempt) {
             (Some(observer), Some(attempt)) => drop(observer.headers(host, attempt, end)),
             _ => host.remove_header(Map::ResponseHeaders, MARK),

@@ -25,6 +25,7 @@ use sdk_shim::keys::{Keys, Named};
 use sdk_shim::labels::Label;
 use sdk_shim::meter::{Counter, Lazy, Meter};
 use sdk_shim::notice::Notice;
+use sdk_shim::ours;
 use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::refusal::{Refusal, UNAVAILABLE};
@@ -174,6 +175,7 @@ impl Downstream {
             retry_after: decide::retry_after(nth, self.draw()),
             mark: self.policy.common.mark_rejections,
         };
+        ours::note(host, refusal.plugin);
         let mut reply = refusal.reply(grpc);
         if grpc {
             reply.headers.push((NEVER.0.to_owned(), NEVER.1.to_owned()));

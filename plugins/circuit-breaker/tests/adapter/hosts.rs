@@ -110,6 +110,43 @@ fn the_same_names_are_apart_on_envoy() {
     }
 }
 
+// --- whose answer it is ---
+
+/// The service fails, and says of itself that a plugin of ours answered.
+fn failure_like_ours(proxy: &FakeProxy, says: (&str, &str), left_word: bool) -> bool {
+    let plugin = worker(proxy, BRISK);
+    for _ in 0..2 {
+        let mut request = plugin.request(GET);
+        if left_word {
+            request.filter_state().set("holdfast.answered", b"retry-budget");
+        }
+        request.respond(&[(":status", "503"), says], true);
+        request.finish();
+    }
+    cause(&plugin).is_some()
+}
+
+const SAYS: [(&str, &str); 2] =
+    [("x-holdfast-reject", "retry-budget; cause=client_retry"), ("idempotency-replayed", "true")];
+
+#[test]
+fn a_service_cant_hide_its_failures_behind_our_headers() {
+    for says in SAYS {
+        assert!(failure_like_ours(&envoy(), says, false) && failure_like_ours(&kong(), says, false));
+        assert!(!failure_like_ours(&kong(), says, true), "here a plugin has left word that it answered");
+    }
+    assert!(failure_like_ours(&envoy(), SAYS[0], true), "Envoy knows by itself whose answer it is");
+}
+
+/// Kong before 3.6 tells no version, and keeps no words between filters: there our headers are all there is.
+#[test]
+fn an_old_kong_has_only_our_headers_to_go_by() {
+    let old = kong();
+    old.set("kong.version", "");
+    assert!(SAYS.iter().all(|says| !failure_like_ours(&old, *says, false)));
+    assert!(failure_like_ours(&old, ("server", "orders"), false));
+}
+
 // --- the upstream chain ---
 
 fn upstream(proxy: &FakeProxy, more: &str) -> Plugin {

@@ -11,6 +11,7 @@ use sdk_shim::entry::Flow;
 use sdk_shim::headers::{Headers, is_grpc, number};
 use sdk_shim::host::{Direction, Host, Map, Reply};
 use sdk_shim::json::Value;
+use sdk_shim::ours;
 use sdk_shim::refusal::Refusal;
 
 /// Keeps the router from running the service twice (a POST's first attempt may have done its work).
@@ -109,7 +110,7 @@ impl Gate {
             return self.would(host, request, "would_replay_total", "");
         }
         ticket.side.count(host, &self.meter, "replayed_total", "");
-        host.set_property(STATE, b"replay");
+        answers(host, "replay");
         request.phase = Phase::Over;
         request.decision = "replay";
         request.untyped = !stored.headers.iter().any(|(name, _)| name == b"content-type");
@@ -127,7 +128,7 @@ impl Gate {
             return self.would(host, request, "would_refuse_total", cause.as_str());
         }
         ticket.side.count(host, &self.meter, "refused_total", cause.as_str());
-        host.set_property(STATE, cause.as_str().as_bytes());
+        answers(host, cause.as_str());
         let reply = self.refusal(cause, retry_after).reply(ticket.grpc);
         request.phase = Phase::Over;
         request.decision = cause.as_str();
@@ -162,7 +163,7 @@ impl Gate {
         if !enforced {
             return Flow::Continue;
         }
-        host.set_property(STATE, cause.as_str().as_bytes());
+        answers(host, cause.as_str());
         let grpc = headers.get("content-type").is_some_and(is_grpc);
         Flow::Reply(Box::new(told(self.refusal(cause, 0).reply(grpc), &request)))
     }
@@ -205,6 +206,12 @@ impl Gate {
         }
         Verdict::Forward
     }
+}
+
+/// It is answered here: that, and how, is left for other filters and for access logs.
+fn answers<H: Host>(host: &H, decision: &str) {
+    host.set_property(STATE, decision.as_bytes());
+    ours::note(host, "idempotency");
 }
 
 /// Whoever may know is told what was decided, on the service's answer.

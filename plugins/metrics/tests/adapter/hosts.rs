@@ -19,13 +19,13 @@ fn kong_counts_requests_and_has_no_gauges_that_count() {
 }
 
 #[test]
-fn kong_believes_a_header_that_filter_state_bears_out() {
+fn kong_believes_a_header_that_a_word_within_the_request_bears_out() {
     let proxy = kong();
     let plugin = worker(&proxy, "{}");
     let refused = |state: bool| {
         let mut call = plugin.request(GET);
         if state {
-            call.filter_state().set("holdfast.circuit_breaker", b"open");
+            call.filter_state().set("holdfast.answered", b"circuit-breaker");
         }
         call.respond(&[(":status", "503"), ("x-holdfast-reject", "circuit-breaker; cause=open")], true);
         call.finish();
@@ -39,6 +39,7 @@ fn kong_believes_a_header_that_filter_state_bears_out() {
     );
     let mut replay = plugin.request(GET);
     replay.filter_state().set("holdfast.idempotency", b"replay");
+    replay.filter_state().set("holdfast.answered", b"idempotency");
     replay.respond(&[(":status", "200"), ("idempotency-replayed", "true")], true);
     replay.finish();
     assert_eq!(rest(&proxy, "requests_total;outcome=replay"), 1);

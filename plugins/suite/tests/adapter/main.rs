@@ -1,6 +1,7 @@
 //! The suite on the fake host.
 #![allow(missing_docs)]
 
+mod behind;
 mod configured;
 mod costs;
 mod holding;
