@@ -2,9 +2,11 @@
 
 mod story_b;
 
-use integration::{Envoy, Fault, TestResult, Upstream, client, config, eventually_eq};
+use std::time::Duration;
+
+use integration::{Envoy, Fault, TestResult, Upstream, client, config, eventually_eq, throughout};
 use serde_json::{Value, json};
-use story_b::{SOON, breaker, counted, everyone, open_the_breaker, route};
+use story_b::{SOON, breaker, counted, everyone, open_the_breaker, route, status};
 
 /// One Envoy, two listeners, one service; the routes have the same name, so the keys are the same too.
 fn gateway(orders: &Upstream, web: Value, batch: Value) -> TestResult<(Envoy, u16, u16)> {
@@ -58,5 +60,26 @@ fn the_same_name_with_other_windows_is_another_state() -> TestResult {
         gateway(&orders, json!({}), json!({"window": {"time": "2s"}, "minimum_calls": 100_000}))?;
     open_the_breaker(web, &orders)?;
     assert_eq!((everyone(web)?.rejected(), everyone(batch)?.status(200)), (64, 64));
+    Ok(())
+}
+
+#[test]
+fn the_same_name_with_other_thresholds_leaves_nobody_unguarded() -> TestResult {
+    for strict_is_first in [true, false] {
+        let orders = Upstream::start("orders")?;
+        let [strict, patient] = [json!({}), json!({"minimum_calls": 100_000})];
+        let (envoy, strict, patient) = if strict_is_first {
+            gateway(&orders, strict, patient)?
+        } else {
+            let (envoy, patient, strict) = gateway(&orders, patient, strict)?;
+            (envoy, strict, patient)
+        };
+        // The patient one has the last word so far, and nothing that it would do with it.
+        assert_eq!(everyone(patient)?.status(200), 64);
+        throughout("ticks go by", Duration::from_millis(300), || status(patient).map(|status| status == 200))?;
+        open_the_breaker(strict, &orders)?;
+        assert_eq!(everyone(strict)?.rejected(), 64);
+        assert_eq!(story_b::turned(&envoy, "open")?, 1);
+    }
     Ok(())
 }

@@ -57,6 +57,7 @@ impl Breaker {
         if mode == Mode::Disabled {
             return Outlook::Pass;
         }
+        self.claim(host, &track);
         let admission = match known {
             Ok(()) => self.ask(host, &track, mode, sent, now),
             Err(error) => self.without_state(host, &track, error),

@@ -40,8 +40,6 @@ pub struct Breaker {
     /// Whether protocol-health tells what answers mean.
     pub(crate) outcomes: Notice,
     claim: Claim,
-    /// No other configuration of this instance came since; looked up on each tick.
-    is_newest: Cell<bool>,
     /// When the timer fired last, by the clock.
     ticked: Cell<Option<Instant>>,
     /// When the clock was seen to have jumped, or this worker to have stood still.
@@ -62,8 +60,7 @@ impl Breaker {
         let keys = Keys::new("circuit-breaker", common, &policy.meaning());
         Ok(Self {
             outcomes: Notice::heard(host, TELLS),
-            claim: Claim::lay(host, keys.prefix(), configuration),
-            is_newest: Cell::new(true),
+            claim: Claim::of(configuration),
             ticked: Cell::default(),
             jumped: Cell::default(),
             keys,
@@ -102,6 +99,23 @@ impl Breaker {
         track.metrics.store_error(host, &self.meter);
         self.journal.state_unavailable(host, &track.name, error);
         None
+    }
+
+    // --- which configuration decides ---
+
+    /// A request of this key came here, as none comes to a configuration that was replaced.
+    pub(crate) fn claim<H: Host>(&self, host: &H, track: &Track) {
+        if !track.observe_only && !track.claimed.replace(true) {
+            self.claim.lay(host, &track.claim_cell());
+        }
+    }
+
+    /// Whether this configuration is the one that decides about a key, to be asked where there is something to change. If another one does, the next request here
+    /// claims the key again: where both have requests, each has its say.
+    fn is_in_force<H: Host>(&self, host: &H, track: &Track) -> bool {
+        let stands = self.claim.stands(host, &track.claim_cell());
+        track.claimed.set(track.claimed.get() && stands);
+        stands
     }
 
     // --- a probe goes on ---
@@ -164,15 +178,17 @@ impl Breaker {
         }
         let evidence = track.evidence(host, matches!(verdict, Verdict::Failure { .. }));
         let forced = track.mode(self.policy.common.mode, now) == Mode::ForceClosed;
-        if (forced || !self.is_newest.get()) && call.ticket.lease.is_none() {
+        if forced && call.ticket.lease.is_none() {
             return;
         }
         // Forced closed, a probe gives its permit back and says no more.
         let verdict = if forced { Verdict::None } else { verdict };
-        let settled = track.advance(host, &self.policy, now, |state| {
-            decide::settle(&self.policy, state, call.ticket, verdict, &evidence, now, draw)
-        });
-        match settled {
+        let settle = |state: &State| decide::settle(&self.policy, state, call.ticket, verdict, &evidence, now, draw);
+        // What a former configuration lent as a probe comes back all the same.
+        if call.ticket.lease.is_none() && settle(&track.state()).next.is_some() && !self.is_in_force(host, track) {
+            return;
+        }
+        match track.advance(host, &self.policy, now, settle) {
             Ok((Settled::Counted, change)) => self.tell(host, track, change.as_ref(), Some(&evidence)),
             Ok((Settled::Stale, change)) => {
                 track.metrics.stale(host, &self.meter);
@@ -192,7 +208,6 @@ impl Breaker {
             return;
         }
         self.keys.learn(host, &|key| self.track(host, key));
-        self.is_newest.set(self.claim.is_newest(host));
         self.outcomes.refresh(host);
         let now = host.now();
         if self.missed_ticks(now) {
@@ -221,13 +236,15 @@ impl Breaker {
             mode.map_or(0, |mode| u64::from(mode.code())),
             track.is_thin(&self.policy, &evidence),
         );
-        if mode.unwrap_or(self.policy.common.mode) == Mode::ForceClosed || !self.is_newest.get() {
+        if mode.unwrap_or(self.policy.common.mode) == Mode::ForceClosed {
             return;
         }
         let draw = self.draw();
-        if let Ok(((), change)) =
-            track.advance(host, &self.policy, now, |state| decide::tend(&self.policy, state, &evidence, now, draw))
-        {
+        let tend = |state: &State| decide::tend(&self.policy, state, &evidence, now, draw);
+        if tend(&track.state()).next.is_none() || !self.is_in_force(host, track) {
+            return;
+        }
+        if let Ok(((), change)) = track.advance(host, &self.policy, now, tend) {
             self.tell(host, track, change.as_ref(), Some(&evidence));
         }
     }

@@ -25,6 +25,8 @@ pub struct Track {
     pub metrics: KeyMetrics,
     /// Counted, but never opened: it stands for everybody beyond the registry's bound.
     pub observe_only: bool,
+    /// This worker has laid its configuration's claim to the key, and has heard of no other one.
+    pub claimed: Cell<bool>,
     /// Its cell's name before the encoding's number.
     prefix: String,
     state: RefCell<State>,
@@ -62,6 +64,7 @@ impl Track {
             name: key.name.to_owned(),
             metrics,
             observe_only: key.observe_only,
+            claimed: Cell::new(false),
             prefix: key.prefix.to_owned(),
             state: RefCell::default(),
             read_at: Cell::new(None),
@@ -73,6 +76,11 @@ impl Track {
 
     fn cell(&self, encoding: u8) -> String {
         format!("{};e{encoding};{}", self.prefix, self.name)
+    }
+
+    /// The cell that says which configuration decides about the key.
+    pub fn claim_cell(&self) -> String {
+        format!("{};claim;{}", self.prefix, self.name)
     }
 
     /// This worker's copy of the state.

@@ -53,6 +53,7 @@ pub struct Upstream {
     outcomes: Notice,
     random: RefCell<SplitMix64>,
     claim: Claim,
+    claim_cell: String,
     is_newest: Cell<bool>,
 }
 
@@ -85,8 +86,11 @@ impl Upstream {
     /// The entry of a checked policy.
     pub fn new<H: Host>(host: &H, policy: Policy, configuration: &[u8]) -> Self {
         let (meter, keys) = (crate::metrics::meter(host, &policy.common, "upstream"), keys(&policy));
+        let (claim, claim_cell) = (Claim::of(configuration), format!("{};claim", keys.prefix()));
+        claim.lay(host, &claim_cell);
         Self {
-            claim: Claim::lay(host, keys.prefix(), configuration),
+            claim,
+            claim_cell,
             is_newest: Cell::new(true),
             line: Line::of(&policy.common.instance),
             keys,
@@ -317,7 +321,7 @@ impl Upstream {
         }
         let now = host.now();
         self.keys.learn(host, &|key| self.track(host, key));
-        self.is_newest.set(self.claim.is_newest(host));
+        self.is_newest.set(self.claim.stands(host, &self.claim_cell));
         self.empties.refresh(host, now, Duration::ZERO);
         self.clients.refresh(host);
         self.outcomes.refresh(host);

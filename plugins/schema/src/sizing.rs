@@ -21,6 +21,10 @@ pub const CELL_PREFIX: u64 = 77;
 const KEY: u64 = 100;
 /// Longest name of a key's cell.
 const CELL_NAME: u64 = CELL_PREFIX + 4 + KEY;
+/// Longest name of the cell that says which configuration decides about a key.
+const CLAIM_NAME: u64 = CELL_PREFIX + 7 + KEY;
+/// What that holds.
+const CLAIM: u64 = 8;
 /// A breaker's state but for its leases.
 pub const BREAKER_STATE: u64 = 80;
 /// A lease of a probe.
@@ -105,7 +109,10 @@ impl Demand {
         let counts = entry(COUNTS_NAME, COUNTS) * keys;
         match module {
             "circuit_breaker" => Self {
-                shared: registry + counts + keys * entry(CELL_NAME, BREAKER_STATE + LEASE * permits(config)),
+                shared: registry
+                    + counts
+                    + keys * entry(CELL_NAME, BREAKER_STATE + LEASE * permits(config))
+                    + keys * entry(CLAIM_NAME, CLAIM),
                 metrics: series(keys * BREAKER_SERIES + OTHER_SERIES),
                 body: 0,
             },

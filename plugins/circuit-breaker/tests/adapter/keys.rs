@@ -156,3 +156,98 @@ fn another_vm_id_has_other_state_but_the_same_counters() {
     break_it(&here);
     assert_eq!((cause(&here).as_deref(), cause(&there)), (Some("open"), None));
 }
+
+// --- configurations of one instance ---
+
+/// Opens at the third failure in a row; the counts mean what they do for `BRISK`.
+const PATIENT: &str =
+    r#"{"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 3, "open": {"base": "1s", "jitter": 0}}"#;
+
+fn tick(plugins: &[&Plugin]) {
+    plugins.iter().for_each(|plugin| plugin.tick());
+}
+
+/// Whether so many failures on a route open its breaker, and one less doesn't.
+fn opens_at(proxy: &FakeProxy, plugin: &Plugin, route: &str, failures: usize) -> bool {
+    (0..failures).all(|_| call_on(proxy, plugin, route, "500")) && !call_on(proxy, plugin, route, "500")
+}
+
+#[test]
+fn two_routes_with_other_thresholds_have_each_a_breaker() {
+    for proxy in [envoy(), kong()] {
+        let [brisk, patient] = [BRISK, PATIENT].map(|config| worker(&proxy, config));
+        for (plugin, route) in [(&brisk, "orders"), (&patient, "stock"), (&brisk, "orders")] {
+            assert!(call_on(&proxy, plugin, route, "200"));
+            tick(&[&brisk, &patient]);
+        }
+        assert!(opens_at(&proxy, &brisk, "orders", 2));
+        assert!(opens_at(&proxy, &patient, "stock", 3));
+    }
+}
+
+/// This form can't name an instance.
+#[test]
+fn the_form_of_four_numbers_may_be_there_twice() {
+    let of = |threshold| {
+        format!(r#"{{"timeout": 3000, "threshold": {threshold}, "min_half_open_requests": 1, "window_size": 10000}}"#)
+    };
+    let proxy = kong();
+    let [half, all] = [0.5, 1.0].map(|threshold| worker(&proxy, &of(threshold)));
+    for (plugin, route) in [(&half, "orders"), (&all, "stock")] {
+        assert!(call_on(&proxy, plugin, route, "200"));
+    }
+    tick(&[&half, &all]);
+    for (plugin, route) in [(&half, "orders"), (&all, "stock")] {
+        (0..19).for_each(|_| assert!(call_on(&proxy, plugin, route, "500")));
+    }
+    assert!(!call_on(&proxy, &half, "orders", "500"), "19 of 20");
+    assert!(call_on(&proxy, &all, "stock", "500"), "one was well");
+    proxy.advance(11 * SECOND);
+    tick(&[&half, &all]);
+    (0..20).for_each(|_| assert!(call_on(&proxy, &all, "stock", "500")));
+    assert!(!call_on(&proxy, &all, "stock", "500"), "all of them failed");
+}
+
+/// Kong's Lua writes the fields of an object in another order in each worker.
+#[test]
+fn a_configuration_is_known_by_what_it_says_and_not_by_its_text() {
+    let other = r#"{"recovery": {"over": "10s"}, "open": {"jitter": 0.0, "base": "1s"}, "consecutive_failures": 2, "slow_ratio": null, "failure_ratio": null}"#;
+    for proxy in [envoy(), kong()] {
+        let [first, second] = [BRISK, other].map(|config| worker(&proxy, config));
+        assert!(call(&first, "200") && call(&second, "200"));
+        tick(&[&first, &second]);
+        break_it(&first);
+        assert_eq!(cause(&first).as_deref(), Some("open"));
+    }
+}
+
+#[test]
+fn a_former_configuration_whose_vm_is_made_anew_takes_nothing_back() {
+    for proxy in [envoy(), kong()] {
+        let (former, now) = (worker(&proxy, BRISK), worker(&proxy, PATIENT));
+        assert!(call(&former, "200") && call(&now, "200"));
+        let anew = worker(&proxy, BRISK);
+        tick(&[&former, &anew, &now]);
+        for _ in 0..3 {
+            assert!(call(&now, "500"), "the configuration that has the requests has not seen enough");
+            proxy.advance(SECOND / 10);
+            tick(&[&former, &anew, &now]);
+        }
+        assert_eq!(cause(&now).as_deref(), Some("open"));
+    }
+}
+
+#[test]
+fn where_two_configurations_have_requests_of_one_key_neither_is_without_a_say() {
+    for proxy in [envoy(), kong()] {
+        let (brisk, patient) = (worker(&proxy, BRISK), worker(&proxy, PATIENT));
+        for _ in 0..3 {
+            assert!(call(&brisk, "200") && call(&patient, "200"));
+            tick(&[&brisk, &patient]);
+        }
+        (0..3).for_each(|_| assert!(call(&brisk, "500")));
+        assert_eq!(cause(&brisk).as_deref(), Some("open"), "the other's claim costs it one failure");
+        proxy.advance(SECOND / 10);
+        assert_eq!(cause(&patient).as_deref(), Some("open"));
+    }
+}
