@@ -46,6 +46,7 @@ mod port;
 mod process;
 mod runtime;
 mod serve;
+pub mod shop;
 pub mod simulation;
 pub mod store;
 pub mod upstream;

@@ -32,7 +32,7 @@ impl ReservedPort {
     /// # Errors
     /// When there is none left.
     pub fn new() -> TestResult<Self> {
-        let socket = bind(0).context("a port of 127.0.0.1")?;
+        let socket = bind(address(0)).context("a port of 127.0.0.1")?;
         Ok(Self { number: socket.local_addr()?.port(), sockets: vec![socket] })
     }
 
@@ -40,7 +40,7 @@ impl ReservedPort {
     pub(crate) fn with_bus() -> TestResult<Self> {
         let found = (0..TRIES).find_map(|_| {
             let mut port = Self::new().ok()?;
-            port.sockets.push(bind(port.number.checked_add(BUS)?).ok()?);
+            port.sockets.push(bind(address(port.number.checked_add(BUS)?)).ok()?);
             Some(port)
         });
         found.context("no two ports of 127.0.0.1 that are 10,000 apart")
@@ -53,14 +53,14 @@ impl ReservedPort {
 }
 
 /// A socket that doesn't listen yet. Port 0 lets the kernel choose.
-pub(crate) fn bind(port: u16) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.bind(address(port))?;
+    socket.bind(address)?;
     Ok(socket)
 }
 
-/// The port's address.
+/// The port's address on the loopback, which is all that a test ever needs.
 pub(crate) fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }

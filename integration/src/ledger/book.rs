@@ -77,9 +77,14 @@ impl Book {
         self.by_key.len()
     }
 
+    pub(super) fn executed(&self) -> BTreeMap<String, usize> {
+        self.by_key.iter().map(|(key, numbers)| (key.clone(), numbers.len())).collect()
+    }
+
     pub(super) fn repeated(&self) -> BTreeMap<String, usize> {
-        let repeated = self.by_key.iter().filter(|(_, numbers)| numbers.len() > 1);
-        repeated.map(|(key, numbers)| (key.clone(), numbers.len())).collect()
+        let mut repeated = self.executed();
+        repeated.retain(|_, times| *times > 1);
+        repeated
     }
 
     pub(super) fn forget(&mut self) {

@@ -10,7 +10,7 @@
 //! {"payment": 7, "key": "\"k-1\""}
 //! ```
 //!
-//! GET and HEAD execute nothing and are answered with 200 and the number of executions.
+//! GET and HEAD execute nothing and are answered with 200 and the number of executions, unless [`Ledger::trouble_reads`] lets them meet the same.
 //!
 //! ```no_run
 //! # use integration::{Ledger, TestResult, ledger::Trouble};
@@ -30,8 +30,10 @@ pub use book::Execution;
 pub use trouble::{Delay, Trouble};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::port::address;
 use crate::{TestResult, runtime};
 use server::State;
 
@@ -49,7 +51,15 @@ impl Ledger {
     /// # Errors
     /// When no port can be had.
     pub fn start() -> TestResult<Self> {
-        Ok(Self { state: server::start()? })
+        Self::start_at("ledger", address(0))
+    }
+
+    /// Starts one under a name of its own, at an address that is known beforehand.
+    ///
+    /// # Errors
+    /// When something else listens there.
+    pub fn start_at(name: &str, address: SocketAddr) -> TestResult<Self> {
+        Ok(Self { state: server::start_at(name, address)? })
     }
 
     /// Its port, also after a restart.
@@ -66,6 +76,11 @@ impl Ledger {
     pub fn trouble(&self, trouble: Trouble, percent: u8) {
         let mut switches = self.state.switches();
         (switches.trouble, switches.percent) = (trouble, percent);
+    }
+
+    /// Whether GET and HEAD meet trouble and delay too from now on. At first they don't.
+    pub fn trouble_reads(&self, reads: bool) {
+        self.state.switches().reads = reads;
     }
 
     /// Adds so many bytes to each answer's body from now on.
@@ -98,6 +113,11 @@ impl Ledger {
         self.state.book().repeated()
     }
 
+    /// How often each key was executed. Requests without a key are none.
+    pub fn executed(&self) -> BTreeMap<String, usize> {
+        self.state.book().executed()
+    }
+
     /// How many keys were executed.
     pub fn keys(&self) -> usize {
         self.state.book().keys()
@@ -108,7 +128,7 @@ impl Ledger {
         self.state.book().all().len()
     }
 
-    /// Requests that [`Trouble::Decline`] met: nothing was done.
+    /// Payments that [`Trouble::Decline`] or [`Trouble::Degrade`] met: nothing was done.
     pub fn declined(&self) -> usize {
         self.state.book().declined
     }

@@ -1,5 +1,6 @@
 //! Executing and answering.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::book::{Book, Execution};
@@ -20,6 +21,7 @@ use crate::serve::{self, Body, Hangup, Port, Service};
 /// Everything that the handle, the listener and the requests share.
 #[derive(Debug)]
 pub(super) struct State {
+    name: String,
     pub(super) port: Port,
     book: Mutex<Book>,
     switches: Mutex<Switches>,
@@ -32,13 +34,15 @@ pub(super) struct Switches {
     pub(super) trouble: Trouble,
     pub(super) percent: u8,
     pub(super) padding: usize,
+    /// Whether GET and HEAD meet the same.
+    pub(super) reads: bool,
 }
 
 /// Binds a port and serves it in the background.
-pub(super) fn start() -> TestResult<Arc<State>> {
-    let well = Switches { delay: Delay::None, trouble: Trouble::None, percent: 0, padding: 0 };
-    let (book, switches, turns) = (Mutex::default(), Mutex::new(well), AtomicU64::new(0));
-    serve::start(|port| State { port, book, switches, turns })
+pub(super) fn start_at(name: &str, address: SocketAddr) -> TestResult<Arc<State>> {
+    let well = Switches { delay: Delay::None, trouble: Trouble::None, percent: 0, padding: 0, reads: false };
+    let (name, book, switches, turns) = (name.into(), Mutex::default(), Mutex::new(well), AtomicU64::new(0));
+    serve::start_at(address, |port| State { name, port, book, switches, turns })
 }
 
 // === impl State ===
@@ -55,7 +59,7 @@ impl State {
     async fn answer(&self, hangup: &Hangup, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         if matches!(head.method, Method::GET | Method::HEAD) {
-            return json_answer(200, json!({"payments": self.book().all().len()}).to_string().into());
+            return self.read(hangup).await;
         }
         match body.collect().await {
             Ok(body) => self.pay(hangup, head, body.to_bytes()).await,
@@ -64,20 +68,52 @@ impl State {
         }
     }
 
-    async fn pay(&self, hangup: &Hangup, head: Parts, body: Bytes) -> Response<Body> {
-        let mut lot = Lot::new(self.turns.fetch_add(1, Ordering::Relaxed));
+    /// Executes nothing.
+    async fn read(&self, hangup: &Hangup) -> Response<Body> {
         let switches = *self.switches();
-        let trouble = if lot.falls(switches.percent) { switches.trouble } else { Trouble::None };
-        if let Trouble::Decline(status) = trouble {
+        if !switches.reads {
+            return self.json(200, &self.count());
+        }
+        let (mut lot, trouble) = self.draw(switches);
+        tokio::time::sleep(lot.delay(switches.delay)).await;
+        match trouble {
+            Trouble::Reset | Trouble::Hang => lost(hangup, trouble).await,
+            Trouble::Fail(status) => self.json(status, &json!({"failed": true})),
+            Trouble::None | Trouble::Decline(_) | Trouble::Degrade => {
+                let (status, body) = refusal(trouble).unwrap_or_else(|| (200, self.count()));
+                self.json(status, &body)
+            }
+        }
+    }
+
+    fn count(&self) -> Value {
+        json!({"payments": self.book().all().len()})
+    }
+
+    async fn pay(&self, hangup: &Hangup, head: Parts, body: Bytes) -> Response<Body> {
+        let switches = *self.switches();
+        let (mut lot, trouble) = self.draw(switches);
+        if let Some((status, body)) = refusal(trouble) {
             self.book().declined += 1;
-            return json_answer(status, json!({"declined": true}).to_string().into());
+            return self.json(status, &body);
         }
         let done = self.book().add(execution(head, body), |done| answer_to(done, trouble, switches.padding));
         tokio::time::sleep(lot.delay(switches.delay)).await;
         match done.answer {
-            Some((status, body)) => signed(json_answer(status, body), done.payment),
+            Some((status, body)) => signed(json_answer(&self.name, status, body), done.payment),
             None => lost(hangup, trouble).await,
         }
+    }
+
+    /// What this request meets, and what else is left to chance.
+    fn draw(&self, switches: Switches) -> (Lot, Trouble) {
+        let mut lot = Lot::new(self.turns.fetch_add(1, Ordering::Relaxed));
+        let trouble = if lot.falls(switches.percent) { switches.trouble } else { Trouble::None };
+        (lot, trouble)
+    }
+
+    fn json(&self, status: u16, body: &Value) -> Response<Body> {
+        json_answer(&self.name, status, body.to_string().into())
     }
 }
 
@@ -119,11 +155,20 @@ fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 
+/// What is said of a request that is not executed.
+fn refusal(trouble: Trouble) -> Option<(u16, Value)> {
+    match trouble {
+        Trouble::Decline(status) => Some((status, json!({"declined": true}))),
+        Trouble::Degrade => Some((200, json!({"status": "degraded"}))),
+        Trouble::None | Trouble::Fail(_) | Trouble::Reset | Trouble::Hang => None,
+    }
+}
+
 fn answer_to(done: &Execution, trouble: Trouble, padding: usize) -> Option<(u16, Bytes)> {
     let status = match trouble {
         Trouble::None => 201,
         Trouble::Fail(status) | Trouble::Decline(status) => status,
-        Trouble::Reset | Trouble::Hang => return None,
+        Trouble::Reset | Trouble::Hang | Trouble::Degrade => return None,
     };
     let mut body = json!({"payment": done.payment, "key": done.key});
     if padding > 0 {
@@ -132,11 +177,13 @@ fn answer_to(done: &Execution, trouble: Trouble, padding: usize) -> Option<(u16,
     Some((status, body.to_string().into()))
 }
 
-fn json_answer(status: u16, body: Bytes) -> Response<Body> {
+fn json_answer(name: &str, status: u16, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert("x-upstream", HeaderValue::from_static("ledger"));
+    if let Ok(name) = HeaderValue::from_str(name) {
+        response.headers_mut().insert("x-upstream", name);
+    }
     response
 }
 

@@ -11,6 +11,8 @@ pub enum Trouble {
     None,
     /// It is not executed, and answered with this status: the service promises that it did nothing.
     Decline(u16),
+    /// It is not executed, and answered with 200 and `{"status": "degraded"}`: only who reads it learns that nothing was done.
+    Degrade,
     /// It is executed, and answered with this status all the same.
     Fail(u16),
     /// It is executed, then its connection is reset (TCP RST): the answer is lost.

@@ -1,4 +1,4 @@
-//! A port of 127.0.0.1 that serves, refuses and serves again: what the services of the tests stand on.
+//! A port that serves, refuses and serves again: what the services of the tests stand on, on 127.0.0.1, and those in containers.
 
 mod http;
 mod stream;
@@ -8,6 +8,7 @@ pub(crate) use stream::Hangup;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::port::bind;
+use crate::port::{address, bind};
 use crate::{TestResult, runtime};
 
 const BACKLOG: u32 = 1024;
@@ -23,7 +24,7 @@ const BACKLOG: u32 = 1024;
 /// Where a service listens, or doesn't. The port stays the same, and stays ours.
 #[derive(Debug)]
 pub(crate) struct Port {
-    number: u16,
+    address: SocketAddr,
     /// What the listener shall do.
     mode: watch::Sender<Mode>,
     /// What it does.
@@ -47,12 +48,18 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn connection(self: Arc<Self>, tcp: TcpStream) -> impl Future<Output = ()> + Send;
 }
 
-/// Binds a port that the kernel chooses, and serves it in the background until [`Port::stop`].
+/// Binds a port of 127.0.0.1 that the kernel chooses, and serves it in the background until [`Port::stop`].
 pub(crate) fn start<S: Service>(make: impl FnOnce(Port) -> S) -> TestResult<Arc<S>> {
+    start_at(address(0), make)
+}
+
+/// The same at an address that is known beforehand, as in a container.
+pub(crate) fn start_at<S: Service>(wanted: SocketAddr, make: impl FnOnce(Port) -> S) -> TestResult<Arc<S>> {
     let _reactor = runtime::handle().enter();
-    let listener = bind(0).and_then(|socket| socket.listen(BACKLOG)).context("listening on 127.0.0.1")?;
-    let number = listener.local_addr()?.port();
-    let port = Port { number, mode: watch::Sender::new(Mode::Serving), is: watch::Sender::new(Mode::Serving) };
+    let listening = bind(wanted).and_then(|socket| socket.listen(BACKLOG));
+    let listener = listening.with_context(|| format!("listening on {wanted}"))?;
+    let address = listener.local_addr()?;
+    let port = Port { address, mode: watch::Sender::new(Mode::Serving), is: watch::Sender::new(Mode::Serving) };
     let service = Arc::new(make(port));
     runtime::spawn(live(Arc::clone(&service), listener));
     Ok(service)
@@ -63,7 +70,7 @@ pub(crate) fn start<S: Service>(make: impl FnOnce(Port) -> S) -> TestResult<Arc<
 impl Port {
     /// Its number.
     pub(crate) fn number(&self) -> u16 {
-        self.number
+        self.address.port()
     }
 
     /// Serves, or cuts all connections and refuses new ones; in effect when this returns.
@@ -126,7 +133,7 @@ async fn serve<S: Service>(service: &Arc<S>, listener: &TcpListener) {
 
 /// Keeps the port, bound but not listening, until it shall be served again.
 async fn refuse(port: &Port) -> io::Result<TcpListener> {
-    let socket = bind(port.number)?;
+    let socket = bind(port.address)?;
     port.is.send_replace(Mode::Refusing);
     match port.until(|mode| mode != Mode::Refusing).await {
         Mode::Serving => socket.listen(BACKLOG),

@@ -9,6 +9,7 @@
 //! | `/sse?events=10&every_ms=100` | that many events `data: <n>` |
 //! | `/ws` with an upgrade | a WebSocket that echoes |
 //! | POST with `content-type: application/grpc…` | the message echoed and `grpc-status`, as [`Grpc`] says |
+//! | the same to `/grpc.health.v1.Health/Check`, after [`Upstream::serve_grpc_health`] | `SERVING`, and the status as above |
 //! | `/healthz` | 200, or what [`Upstream::set_health`] says; never counted |
 //! | `/control?fault=status:503&health=hang&grpc=trailers:14` | moves the same switches from outside; never counted |
 //!
@@ -34,10 +35,12 @@ mod server;
 pub use fault::{Answer, Fault, Grpc};
 pub use ledger::Seen;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderValue};
 
+use crate::port::address;
 use crate::{TestResult, runtime};
 use server::State;
 
@@ -55,7 +58,15 @@ impl Upstream {
     /// # Errors
     /// When no port can be had.
     pub fn start(name: &str) -> TestResult<Self> {
-        Ok(Self { state: server::start(name)? })
+        Self::start_at(name, address(0))
+    }
+
+    /// Starts a healthy service at an address that is known beforehand.
+    ///
+    /// # Errors
+    /// When something else listens there.
+    pub fn start_at(name: &str, address: SocketAddr) -> TestResult<Self> {
+        Ok(Self { state: server::start_at(name, address)? })
     }
 
     /// The name that it answers with.
@@ -70,12 +81,22 @@ impl Upstream {
 
     /// What requests meet from now on. [`Fault::Refuse`] cuts all connections, and has taken effect when this returns.
     pub fn set(&self, fault: Fault) {
-        runtime::block_on(self.state.set_fault(fault));
+        runtime::block_on(self.meet(fault));
+    }
+
+    /// The same for who is on the runtime already.
+    pub(crate) async fn meet(&self, fault: Fault) {
+        self.state.set_fault(fault).await;
     }
 
     /// What gRPC calls are answered with while the fault is [`Fault::Healthy`] or [`Fault::Slow`].
     pub fn set_grpc(&self, grpc: Grpc) {
         self.state.switches().grpc = grpc;
+    }
+
+    /// Answers gRPC's health checks by `SERVING` from now on, where other calls are echoed.
+    pub fn serve_grpc_health(&self) {
+        self.state.switches().serving = true;
     }
 
     /// What requests that are no gRPC calls, streams or health checks are answered with while the fault is [`Fault::Healthy`] or [`Fault::Slow`].

@@ -24,6 +24,9 @@ use crate::serve::Body;
 
 /// Time for the first half of a body to leave before the cut.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
+/// gRPC's health checking protocol: its one call, and `HealthCheckResponse {status: SERVING}`.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const SERVING: &[u8] = &[0x08, 0x01];
 
 /// Says who answered.
 pub(super) fn sign(response: &mut Response<Body>, name: &str) {
@@ -45,14 +48,15 @@ pub(super) fn holding(response: Response<Body>, visit: Visit) -> Response<Body> 
 
 /// The answer of a service that is well.
 pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
-    let Switches { grpc: end, answer, .. } = state.switches().clone();
+    let Switches { grpc: end, serving, answer, .. } = state.switches().clone();
     if let Some(wanted) = own_answer(request.headers()) {
         return wished(&wanted, request).await;
     }
     match request.uri().path() {
         "/sse" => events(request.uri().query().unwrap_or("")),
         "/ws" if request.headers().contains_key(UPGRADE) => web_socket(state, request),
-        _ if is_grpc(request.headers()) => grpc(end, request).await,
+        HEALTH if serving && is_grpc(request.headers()) => grpc(end, Some(SERVING), request).await,
+        _ if is_grpc(request.headers()) => grpc(end, None, request).await,
         _ => match answer {
             Some(answer) => told(answer, request).await,
             None => rest(&state.name, request).await,
@@ -219,9 +223,12 @@ where
     }
 }
 
-async fn grpc(end: Grpc, request: Request<Incoming>) -> Response<Body> {
+/// Answers with `own`, or echoes the message.
+async fn grpc(end: Grpc, own: Option<&[u8]>, request: Request<Incoming>) -> Response<Body> {
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let message = framed(unframed(&body).first().map_or(&[][..], Vec::as_slice));
+    let messages = unframed(&body);
+    let echo = || messages.first().map_or(&[][..], Vec::as_slice);
+    let message = framed(own.unwrap_or_else(echo));
     let message = Frame::data(Bytes::from(message));
     let frames = match end {
         Grpc::Ok => vec![message, Frame::trailers(grpc_status(0))],

@@ -1,5 +1,6 @@
 //! Sending each request to the fault that awaits it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Incoming;
@@ -27,6 +28,8 @@ pub(super) struct Switches {
     pub(super) fault: Fault,
     pub(super) health: Fault,
     pub(super) grpc: Grpc,
+    /// Whether gRPC's health service is there, and says that all is well.
+    pub(super) serving: bool,
     /// In place of the usual JSON.
     pub(super) answer: Option<Answer>,
     /// Further headers of every answer.
@@ -34,15 +37,17 @@ pub(super) struct Switches {
 }
 
 /// Binds a port and serves it in the background.
-pub(super) fn start(name: &str) -> TestResult<Arc<State>> {
+pub(super) fn start_at(name: &str, address: SocketAddr) -> TestResult<Arc<State>> {
     let healthy = Switches {
         fault: Fault::Healthy,
         health: Fault::Healthy,
         grpc: Grpc::Ok,
+        serving: false,
         answer: None,
         headers: HeaderMap::new(),
     };
-    serve::start(|port| State { name: name.into(), port, ledger: Arc::default(), switches: Mutex::new(healthy) })
+    let (name, ledger, switches) = (name.into(), Arc::default(), Mutex::new(healthy));
+    serve::start_at(address, |port| State { name, port, ledger, switches })
 }
 
 // === impl State ===
