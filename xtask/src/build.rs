@@ -100,9 +100,7 @@ const MODULES: [Module; 13] = [
 /// Builds every module, also after one has failed, and checks that the shipped ones compile for WASI too where that
 /// target is installed.
 pub(crate) fn all(context: &Context) -> Result<()> {
-    if on_path("wasm-opt").is_none() {
-        apt::install(context, &["binaryen"], "wasm-opt and wasm-metadce, which make modules smaller")?;
-    }
+    ensure_optimizers(context)?;
     let built: Vec<Result<()>> = MODULES.iter().map(|module| module.build(context)).collect();
     let failures = built.into_iter().chain([check_wasi(context)]).filter_map(Result::err);
     let failures: Vec<String> = failures.map(|error| text::chain(&error)).collect();
@@ -110,9 +108,34 @@ pub(crate) fn all(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The suite alone, and only if it isn't there as it would be built: the path of it.
+pub(crate) fn suite(context: &Context) -> Result<PathBuf> {
+    let suite = MODULES.iter().find(|module| module.package == "suite" && module.limit.is_some());
+    let suite = suite.context("there is no suite")?;
+    ensure_optimizers(context)?;
+    let (artifact, output) = (suite.compile(context)?, context.modules().join(suite.file));
+    if !is_newer(&output, &artifact) {
+        suite.build(context)?;
+    }
+    Ok(output)
+}
+
 /// The packages that modules are made of, each once.
 pub(crate) fn packages() -> BTreeSet<&'static str> {
     MODULES.iter().map(|module| module.package).collect()
+}
+
+fn ensure_optimizers(context: &Context) -> Result<()> {
+    if on_path("wasm-opt").is_none() {
+        apt::install(context, &["binaryen"], "wasm-opt and wasm-metadce, which make modules smaller")?;
+    }
+    Ok(())
+}
+
+/// Whether a file was written after another one that it is made of.
+fn is_newer(made: &Path, of: &Path) -> bool {
+    let written = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    written(made).zip(written(of)).is_some_and(|(made, of)| made > of)
 }
 
 /// Fails unless every module has been compiled.

@@ -10,10 +10,13 @@ mod build;
 mod cargo_tools;
 mod check;
 mod command;
+mod compose;
 mod context;
 mod discover;
+mod docker;
 mod envoy;
 mod fuzz;
+mod images;
 mod lockfile;
 mod processes;
 mod progress;
@@ -41,6 +44,8 @@ cargo xtask <command>
                      --thorough runs the stories with the separate modules and with the suite on both Envoys
   bench …            CPU time per request on a real Envoy (builds first)
   capabilities …     what Envoy must let each module do, as YAML (builds first)
+  compose …          two gateways, two regions, Redis and Prometheus in containers: up, down, logs, smoke
+  images [--local]   the images that compose runs; --local makes stand-ins for the public ones too
   simulate …         what a retry budget does to layers of gateways, in virtual time (needs no Envoy)
 
 environment: ENVOY=<path> runs that Envoy instead of the tested versions;
@@ -69,6 +74,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("demo", rest) => run::demo(&context, rest),
         ("bench", rest) => run::bench(&context, rest),
         ("capabilities", rest) => run::capabilities(&context, rest),
+        ("compose", rest) => compose::command(&context, rest),
+        ("images", rest) => images::command(&context, rest).map(|()| ExitCode::SUCCESS),
         ("simulate", rest) => run::simulate(&context, rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

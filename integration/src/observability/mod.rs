@@ -14,7 +14,7 @@ mod server;
 pub mod slo;
 pub mod table;
 
-pub use server::{Prometheus, Target, promtool};
+pub use server::{Prometheus, Target, ask, promtool};
 
 use std::path::{Path, PathBuf};
 

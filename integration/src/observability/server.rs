@@ -65,7 +65,7 @@ impl Prometheus {
         let listen = format!("--web.listen-address=127.0.0.1:{}", port.number());
         let arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn", &listen];
         let server = Self(Server::start_in(folder, "prometheus", port, arguments)?);
-        eventually("Prometheus is ready", READY, || Ok::<_, anyhow::Error>(server.get("/-/ready")?.0 == 200))?;
+        eventually("Prometheus is ready", READY, || Ok::<_, anyhow::Error>(get(server.port(), "/-/ready")?.0 == 200))?;
         Ok(server)
     }
 
@@ -79,18 +79,26 @@ impl Prometheus {
     /// # Errors
     /// When Prometheus finds a fault in it.
     pub fn query(&self, expr: &str) -> TestResult<Vec<Value>> {
-        let (status, body) = self.get(&format!("/api/v1/query?query={}", percent_encoded(expr)))?;
-        let body: Value = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
-        match (&body["data"]["result"], &body["error"]) {
-            (Value::Array(series), _) => Ok(series.clone()),
-            (_, error) => bail!("{expr}: {status} {error}"),
-        }
+        ask(self.port(), expr)
     }
+}
 
-    fn get(&self, path: &str) -> TestResult<(u16, String)> {
-        let response = Call::get(self.port(), path).send()?;
-        Ok((response.status, response.text()))
+/// The series that an expression has now, in any Prometheus of 127.0.0.1.
+///
+/// # Errors
+/// When it doesn't answer, or finds a fault in the expression.
+pub fn ask(port: u16, expr: &str) -> TestResult<Vec<Value>> {
+    let (status, body) = get(port, &format!("/api/v1/query?query={}", percent_encoded(expr)))?;
+    let body: Value = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
+    match (&body["data"]["result"], &body["error"]) {
+        (Value::Array(series), _) => Ok(series.clone()),
+        (_, error) => bail!("{expr}: {status} {error}"),
     }
+}
+
+fn get(port: u16, path: &str) -> TestResult<(u16, String)> {
+    let response = Call::get(port, path).send()?;
+    Ok((response.status, response.text()))
 }
 
 /// Prometheus reads JSON as YAML.

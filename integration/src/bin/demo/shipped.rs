@@ -20,6 +20,8 @@ const CONFIGURATION: &str = "/typed_config/config/configuration/value";
 pub(crate) struct Shipped {
     /// The bootstrap.
     pub(crate) config: Value,
+    /// Where it and those that it refers to come from.
+    folder: PathBuf,
     files: BTreeMap<String, File>,
 }
 
@@ -35,9 +37,13 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// A shipped file's text.
+#[allow(dead_code, reason = "for the tests, which share this file with the demo")]
 pub(crate) fn text(name: &str) -> TestResult<String> {
-    let path = folder().join(name);
-    std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    read(&folder().join(name))
+}
+
+fn read(path: &Path) -> TestResult<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 // === impl Shipped ===
@@ -48,8 +54,16 @@ impl Shipped {
     /// # Errors
     /// When a file is missing or the module isn't built.
     pub(crate) fn read(name: &str, ports: &[(u16, u16)]) -> TestResult<Self> {
-        let mut shipped = Self { config: Value::Null, files: BTreeMap::new() };
-        let mut config = installed(name, ports)?;
+        Self::read_in(&folder(), name, ports)
+    }
+
+    /// The same from another folder that is installed as `/etc/holdfast`.
+    ///
+    /// # Errors
+    /// When a file is missing or the module isn't built.
+    pub(crate) fn read_in(folder: &Path, name: &str, ports: &[(u16, u16)]) -> TestResult<Self> {
+        let mut shipped = Self { config: Value::Null, folder: folder.to_owned(), files: BTreeMap::new() };
+        let mut config = installed(folder, name, ports)?;
         shipped.watch(&mut config, ports)?;
         shipped.config = on_free_ports(config);
         Ok(shipped)
@@ -106,7 +120,7 @@ impl Shipped {
     }
 
     fn watched(&mut self, name: &str, ports: &[(u16, u16)]) -> TestResult<&XdsFile> {
-        let document = installed(name, ports)?;
+        let document = installed(&self.folder, name, ports)?;
         let resources = document["resources"].as_array().with_context(|| format!("{name} has no resources"))?.clone();
         let watched = XdsFile::new(&resources)?;
         Ok(&self.files.entry(name.to_owned()).or_insert(File { watched, resources }).watched)
@@ -114,8 +128,8 @@ impl Shipped {
 }
 
 /// A shipped file with the built modules and these ports in it.
-fn installed(name: &str, ports: &[(u16, u16)]) -> TestResult<Value> {
-    let mut value = from_yaml(&text(name)?).with_context(|| name.to_owned())?;
+fn installed(folder: &Path, name: &str, ports: &[(u16, u16)]) -> TestResult<Value> {
+    let mut value = from_yaml(&read(&folder.join(name))?).with_context(|| name.to_owned())?;
     substitute(&mut value, &wasm::modules()?, ports)?;
     Ok(value)
 }

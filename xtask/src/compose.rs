@@ -1,0 +1,72 @@
+//! `cargo xtask compose`: two gateways, two regions, a Redis and a Prometheus, as `integration/compose` has them.
+
+mod places;
+mod project;
+mod smoke;
+mod state;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::context::Context;
+use crate::docker::{self, Engine};
+use crate::images::{self, Source};
+use crate::progress::note;
+use project::{Ports, Project};
+
+const USAGE: &str = "\
+cargo xtask compose <command>
+
+  up [--local]       everything, ready when its probes say so; --local makes all images here (see `cargo xtask images`)
+  down               takes it all down: containers, networks, volumes, and the Docker engine if it was started here
+  logs [SERVICE …]   what they say
+  -- …               whatever else compose can do with it: -- ps, -- kill redis, -- pause edge-a
+  smoke [--local]    up, a few requests whose answers are known, down, and nothing is left";
+
+/// Runs one of them.
+pub(crate) fn command(context: &Context, args: &[String]) -> Result<ExitCode> {
+    let (command, rest) = args.split_first().map_or(("help", args), |(first, rest)| (first.as_str(), rest));
+    match command {
+        "up" => up(context, Source::read(rest)?)?,
+        "down" if rest.is_empty() => down(context)?,
+        "logs" => return become_compose(context, args),
+        "--" => return become_compose(context, rest),
+        "smoke" => smoke::run(context, Source::read(rest)?)?,
+        "help" | "--help" | "-h" => println!("{USAGE}"),
+        _ => bail!("don't know `compose {}`\n\n{USAGE}", args.join(" ")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is up stays up where something fails: whoever looks for the reason wants to see it.
+fn up(context: &Context, source: Source) -> Result<()> {
+    let engine = Engine::find_or_start(context)?;
+    images::make(context, &engine, source)?;
+    let project = Project::new(context, engine, project::NAME, source, Ports::AsConfigured);
+    project.up()?;
+    println!("\n{}", places::table(&project)?);
+    Ok(())
+}
+
+fn down(context: &Context) -> Result<()> {
+    let Some(engine) = Engine::running(context) else {
+        note("no Docker engine answers, so nothing is up");
+        return Ok(());
+    };
+    let project = Project::new(context, engine, project::NAME, Source::Public, Ports::AsConfigured);
+    project.down()?;
+    project.engine().stop_if_idle(context)?;
+    if !docker::ours_runs(context) {
+        note("nothing of it is left; target/docker keeps what images are made of, and can be removed");
+    }
+    Ok(())
+}
+
+/// Returns only if it can't be started.
+fn become_compose(context: &Context, args: &[String]) -> Result<ExitCode> {
+    let Some(engine) = Engine::running(context) else { bail!("no Docker engine answers, so nothing is up") };
+    let source = project::source(context, &engine, project::NAME);
+    let project = Project::new(context, engine, project::NAME, source, Ports::AsConfigured);
+    Err(project.compose("docker-compose")?.args(args).exec())
+}
