@@ -9,6 +9,10 @@ use integration::{Call, Response, TestResult, client, eventually};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
+const QUERY: &str = "/graphql?query=%7Borders%7D";
+const METHOD: &str = "/shop.Orders/Get";
+/// What is asked for and, because services here only echo, the answer.
+const ORDER: &[u8] = b"\x08\x07";
 /// More than the breaker wants to have seen.
 const ENOUGH: usize = 30;
 
@@ -59,11 +63,14 @@ impl Site {
 
     /// Somebody whose home is this service.
     fn user_of(&self, service: &str) -> TestResult<String> {
-        let users = (0..100).map(|n| format!("user-{n}"));
         let at_home =
             |user: &String| self.ask("edge-a", user, "").is_ok_and(|reply| reply.served_by() == Some(service));
-        users.into_iter().find(at_home).with_context(|| format!("nobody of a hundred lives in {service}"))
+        users().find(at_home).with_context(|| format!("nobody of a hundred lives in {service}"))
     }
+}
+
+fn users() -> impl Iterator<Item = String> {
+    (0..100).map(|n| format!("user-{n}"))
 }
 
 #[test]
@@ -84,10 +91,10 @@ fn each_protocol_is_served_by_both_gateways() -> TestResult {
     let site = Site::find()?;
     for node in ["edge-a", "edge-b"] {
         let port = site.port(node)?;
-        let orders = client::get(port, "/graphql?query=%7Borders%7D", &[])?;
+        let orders = client::get(port, QUERY, &[])?;
         assert_eq!((orders.status, orders.json()?["data"]["orders"][0]["id"].as_u64()), (200, Some(1)));
-        let order = client::grpc(port, "/shop.Orders/Get", b"\x08\x07", &[])?;
-        assert_eq!((order.status, order.messages), (Some(0), vec![b"\x08\x07".to_vec()]));
+        let order = client::grpc(port, METHOD, ORDER, &[])?;
+        assert_eq!((order.status, order.messages), (Some(0), vec![ORDER.to_vec()]));
         for probe in ["/healthz", "/healthz/rest", "/healthz/graphql", "/healthz/grpc"] {
             let reply = client::get(port, probe, &[])?;
             assert_eq!(reply.status, 200, "{probe}: {}", reply.text());
@@ -117,6 +124,34 @@ fn users_of_a_region_that_fails_are_served_by_the_other_one_or_told() -> TestRes
         let reply = site.ask("edge-a", &user, "any")?;
         anyhow::Ok((reply.status, reply.served_by()) == (200, Some("rest-eu")))
     })
+}
+
+#[test]
+#[ignore = "needs `cargo xtask compose`"]
+fn a_service_that_is_sick_only_in_its_protocol_is_left_too() -> TestResult {
+    let site = Site::find()?;
+    let port = site.port("edge-b")?;
+    let query = |user: &str| client::get(port, QUERY, &[("x-user-id", user), ("x-data-region", "any")]);
+    let order = |user: &str| client::grpc(port, METHOD, ORDER, &[("x-user-id", user), ("x-data-region", "any")]);
+    let at_home = |user: &String| query(user).is_ok_and(|reply| reply.served_by() == Some("graphql-eu"));
+    let reader = users().find(at_home).context("nobody of a hundred lives in graphql-eu")?;
+    for service in ["graphql-eu", "grpc-eu"] {
+        site.fault(service, "sick")?;
+    }
+    eventually("readers of GraphQL get their orders elsewhere", SOON, || {
+        let reply = query(&reader)?;
+        Ok::<_, anyhow::Error>(reply.served_by() == Some("graphql-us") && reply.json()?["errors"].is_null())
+    })?;
+    // One hash for all services: who is at home in a region is so for each of them.
+    eventually("gRPC callers too", SOON, || {
+        let reply = order(&reader)?;
+        let elsewhere = reply.headers.get("x-upstream").is_some_and(|name| name == "grpc-us");
+        Ok::<_, anyhow::Error>(elsewhere && reply.status == Some(0))
+    })?;
+    for service in ["graphql-eu", "grpc-eu"] {
+        site.fault(service, "none")?;
+    }
+    Ok(())
 }
 
 #[test]

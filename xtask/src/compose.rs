@@ -54,9 +54,15 @@ fn down(context: &Context) -> Result<()> {
         note("no Docker engine answers, so nothing is up");
         return Ok(());
     };
-    let project = Project::new(context, engine, project::NAME, Source::Public, Ports::AsConfigured);
-    project.down()?;
-    project.engine().stop_if_idle(context)?;
+    let engine = [project::NAME, smoke::NAME].into_iter().try_fold(engine, |engine, name| {
+        // A smoke test that was interrupted leaves something too.
+        let project = Project::new(context, engine, name, Source::Public, Ports::AsConfigured);
+        if project.is_there() {
+            project.down()?;
+        }
+        anyhow::Ok(project.into_engine())
+    })?;
+    engine.stop_if_idle(context)?;
     if !docker::ours_runs(context) {
         note("nothing of it is left; target/docker keeps what images are made of, and can be removed");
     }

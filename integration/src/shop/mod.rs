@@ -1,7 +1,7 @@
 //! The services behind the gateways of `integration/compose`: payments over REST, orders over gRPC and GraphQL, each with a switch that makes it sick.
 //!
 //! Whoever tries a gateway wants to see two things of a service: what it did, and what happens once it fails. So each one has a second port
-//! ([`control`]) that answers whatever the first one suffers:
+//! that answers whatever the first one suffers:
 //!
 //! | request | answer |
 //! |---|---|

@@ -69,6 +69,15 @@ impl<'a> Project<'a> {
         &self.engine
     }
 
+    pub(super) fn into_engine(self) -> Engine {
+        self.engine
+    }
+
+    /// Whether anything has its name.
+    pub(super) fn is_there(&self) -> bool {
+        !self.left().is_empty()
+    }
+
     /// Starts everything, and waits until all of it is well.
     pub(super) fn up(&self) -> Result<()> {
         let up = self.compose("docker-compose up")?.args(["up", "--detach", "--remove-orphans"]).limit(UP_LIMIT).run();

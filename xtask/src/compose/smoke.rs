@@ -11,7 +11,7 @@ use crate::progress::note;
 use crate::text;
 
 /// A name and ports of its own: what `up` started isn't touched.
-const NAME: &str = "holdfast-smoke";
+pub(super) const NAME: &str = "holdfast-smoke";
 
 /// Fails where something isn't as it should be, or is left; takes it down in any case.
 pub(super) fn run(context: &Context, source: Source) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -78,7 +78,25 @@ pub(super) fn stop(context: &Context) -> Result<()> {
         sleep(POLL);
     }
     progress.done();
+    unmount(context)?;
     firewall::put_back(context, &folder(context))
+}
+
+/// It leaves a mount of its network namespace behind, over which nobody could remove the folder.
+fn unmount(context: &Context) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("can't read what is mounted")?;
+    for mount in mounts_below(&mounts, &folder(context)) {
+        context.cmd("umount", "umount what our Docker engine left").arg(mount).run()?;
+    }
+    Ok(())
+}
+
+/// The deepest first. Where a space is in a path it is written otherwise, and nothing is found.
+fn mounts_below<'a>(mounts: &'a str, folder: &Path) -> Vec<&'a str> {
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mut below: Vec<&str> = places.filter(|place| Path::new(place).starts_with(folder)).collect();
+    below.sort_by_key(|place| std::cmp::Reverse(place.len()));
+    below
 }
 
 fn spawn(context: &Context) -> Result<Child> {
@@ -119,4 +137,16 @@ fn log_file(context: &Context) -> PathBuf {
 
 fn log(context: &Context) -> String {
     fs::read_to_string(log_file(context)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_below_is_unmounted_the_deepest_first() {
+        let mounts = "proc /proc proc rw 0 0\nnsfs /t/docker/run/netns nsfs rw 0 0\nnsfs /t/docker/run/netns/default nsfs rw 0 0\nx /t/docker-2 ext4 rw 0 0";
+        let found = mounts_below(mounts, Path::new("/t/docker"));
+        assert_eq!(found, ["/t/docker/run/netns/default", "/t/docker/run/netns"]);
+    }
 }
