@@ -50,7 +50,7 @@ fn up(context: &Context, source: Source) -> Result<()> {
 }
 
 fn down(context: &Context) -> Result<()> {
-    let Some(engine) = Engine::running(context) else {
+    let Some(engine) = Engine::running_or_killed(context)? else {
         note("no Docker engine answers, so nothing is up");
         return Ok(());
     };

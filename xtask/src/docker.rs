@@ -38,6 +38,16 @@ impl Engine {
         answers(None).then_some(Self { ours: None, started: false })
     }
 
+    /// One that runs, or ours again where it was killed: its containers outlive it, and only an engine ends them.
+    pub(crate) fn running_or_killed(context: &Context) -> Result<Option<Self>> {
+        let running = Self::running(context);
+        if running.is_some() || !own::was_killed(context) {
+            return Ok(running);
+        }
+        own::start(context).context("our Docker engine was killed and can't be started again")?;
+        Ok(Some(Self { ours: Some(own::host(context)), started: true }))
+    }
+
     /// One that runs, or one of our own.
     pub(crate) fn find_or_start(context: &Context) -> Result<Self> {
         if let Some(running) = Self::running(context) {

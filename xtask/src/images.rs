@@ -8,7 +8,7 @@ mod contents;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::context::Context;
 use crate::docker::Engine;
@@ -119,7 +119,8 @@ impl Image {
         // Packages come from where this machine gets them.
         let options = ["build", "--network", "host", "--tag", &tag, "--build-arg", &format!("BASE={base}"), "--file"];
         let docker = engine.docker(context, &format!("docker build {tag}")).args(options);
-        docker.arg(file).arg(folder).run().map(drop)
+        let built = docker.arg(file).arg(folder).run().map(drop);
+        built.with_context(|| format!("no {tag}; where no registry can be reached, --local makes all that it needs"))
     }
 }
 

@@ -17,16 +17,20 @@ const MARK: &str = "DOCKER";
 const BEFORE: &str = "forwarding.before";
 const RULES: &str = "iptables.without-docker";
 
+/// Whether it has been noted how things were, and they aren't put back.
+pub(super) fn is_remembered(folder: &Path) -> bool {
+    folder.join(BEFORE).exists()
+}
+
 /// Notes how things are, unless an engine that was killed has left its note.
 pub(super) fn remember(folder: &Path) -> Result<()> {
-    let note = folder.join(BEFORE);
-    if note.exists() {
+    if is_remembered(folder) {
         return Ok(());
     }
     let forwarding = fs::read_to_string(FORWARDING).with_context(|| format!("can't read {FORWARDING}"))?;
     let saved = saved_rules(&["-t", "filter"]);
     let policy = saved.lines().find_map(policy_of).unwrap_or("ACCEPT");
-    Ok(fs::write(note, format!("{} {policy}\n", forwarding.trim()))?)
+    Ok(fs::write(folder.join(BEFORE), format!("{} {policy}\n", forwarding.trim()))?)
 }
 
 /// Takes an engine's chains away, and lets packets be forwarded as before.

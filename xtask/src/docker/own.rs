@@ -78,6 +78,16 @@ pub(super) fn stop(context: &Context) -> Result<()> {
         sleep(POLL);
     }
     progress.done();
+    tidy(context)
+}
+
+/// Whether one of ours came and wasn't stopped.
+pub(super) fn was_killed(context: &Context) -> bool {
+    pid(context).is_none() && firewall::is_remembered(&folder(context))
+}
+
+/// Undoes what it leaves when it ends.
+fn tidy(context: &Context) -> Result<()> {
     unmount(context)?;
     firewall::put_back(context, &folder(context))
 }
@@ -115,7 +125,7 @@ fn give_up(context: &Context, child: &mut Child) {
     signal("-TERM", child.id());
     // It has ended, or it will: either way it has to be waited for.
     let _ = child.wait();
-    let _ = firewall::put_back(context, &folder(context));
+    let _ = tidy(context);
 }
 
 fn signal(which: &str, pid: u32) {
