@@ -43,17 +43,26 @@ pub(super) fn pid(context: &Context) -> Option<u32> {
 pub(super) fn start(context: &Context) -> Result<()> {
     let root = Cmd::new("id", "user id").arg("-u").capture().as_deref() == Some("0");
     ensure!(root, "that takes root; start the machine's engine instead, and be in its group `docker`");
+    if let Some(engine) = pid(context) {
+        bail!("one of ours is there (process {engine}) and doesn't answer; its log: {}", log_file(context).display());
+    }
     let deepest = folder(context).join("run/containerd/containerd.sock.ttrpc");
     ensure!(deepest.as_os_str().len() <= LONGEST_SOCKET, "{} is too long for a socket", deepest.display());
     fs::create_dir_all(folder(context))?;
+    // One that was killed has left its note, its id, and containers that this one takes over.
+    let fresh = !was_killed(context);
     firewall::remember(&folder(context))?;
+    let _ = fs::remove_file(pid_file(context));
     let mut child = spawn(context)?;
     let mut progress = Progress::start("start a Docker engine of our own");
     while !answers(Some(&host(context))) {
         let ended = child.try_wait()?;
         if ended.is_some() || progress.elapsed() > START_LIMIT {
             progress.failed(false);
-            give_up(context, &mut child);
+            give_up(&mut child);
+            if fresh {
+                tidy(context)?;
+            }
             bail!("dockerd isn't there\n{}", text::indent(&text::tail(&log(context), TAIL)));
         }
         progress.beat(|| text::last_line(&log(context)));
@@ -121,11 +130,10 @@ fn spawn(context: &Context) -> Result<Child> {
     command.process_group(0).spawn().context("can't start dockerd")
 }
 
-fn give_up(context: &Context, child: &mut Child) {
+fn give_up(child: &mut Child) {
     signal("-TERM", child.id());
     // It has ended, or it will: either way it has to be waited for.
     let _ = child.wait();
-    let _ = tidy(context);
 }
 
 fn signal(which: &str, pid: u32) {
