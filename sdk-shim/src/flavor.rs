@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub one_timer: bool,
     /// Words that filters leave for each other can be left, and read, until the stream is over; otherwise until its answer is.
     pub words_to_the_end: bool,
+    /// Each stream's end is told; otherwise some are only forgotten: those that the proxy answered with an error page of its own.
+    pub tells_every_end: bool,
     /// A configuration that was replaced may finish what it has begun.
     pub retires_late: bool,
     /// A filter may hold back an answer whose headers it has paused: let it go within its body or from a timer, and have it retried.
@@ -97,6 +99,7 @@ pub const ENVOY: Capabilities = Capabilities {
     ticks_at_will: true,
     one_timer: true,
     words_to_the_end: true,
+    tells_every_end: true,
     retires_late: true,
     holds_responses: true,
     limits_by_header: true,
@@ -141,6 +144,8 @@ pub const WASMX: Capabilities = Capabilities {
     one_timer: false,
     // Kong has given their table to its next request by then.
     words_to_the_end: false,
+    // Kong's error pages are a location of their own, where the filters' streams are lost.
+    tells_every_end: false,
     // Saying that all is done traps.
     retires_late: false,
     holds_responses: false,
@@ -198,7 +203,7 @@ impl Capabilities {
     }
 
     /// Whether it can do each of these, by name.
-    pub const fn named(&self) -> [(&'static str, bool); 22] {
+    pub const fn named(&self) -> [(&'static str, bool); 23] {
         [
             ("upstream_chain", self.upstream_chain),
             ("response_trailers", self.response_trailers),
@@ -211,6 +216,7 @@ impl Capabilities {
             ("ticks_at_will", self.ticks_at_will),
             ("one_timer", self.one_timer),
             ("words_to_the_end", self.words_to_the_end),
+            ("tells_every_end", self.tells_every_end),
             ("retires_late", self.retires_late),
             ("holds_responses", self.holds_responses),
             ("limits_by_header", self.limits_by_header),

@@ -20,6 +20,7 @@
 //! | the log | [`journal`] |
 
 pub mod answers;
+pub mod body;
 pub mod cell;
 pub mod claim;
 pub mod common;

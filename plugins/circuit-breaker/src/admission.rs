@@ -7,7 +7,9 @@ use crate::judge::{PHASE, REFUSED, REFUSED_ATTEMPT};
 use crate::policy::Measure;
 use crate::reply;
 use crate::track::Track;
+use crate::unheard::Expected;
 use core::time::Duration;
+use sdk_shim::body;
 use sdk_shim::cell::CellError;
 use sdk_shim::common::{Chain, asks_for_decisions};
 use sdk_shim::headers::{Headers, is_grpc};
@@ -67,12 +69,19 @@ impl Breaker {
                 self.mark_probe(host, &track, ticket);
                 Self::tell_phase(host, &track);
                 let tunnel = self.policy.measure == Measure::Completion && is_connect(host);
-                Outlook::Judge(Pending { tunnel, debug, ..Pending::new(track, ticket, now, end, sent) })
+                let expected = Self::expect(host, &track, ticket);
+                Outlook::Judge(Pending { tunnel, debug, expected, ..Pending::new(track, ticket, now, end, sent) })
             }
             Some(Admission::Refuse { .. }) if self.is_own_probe(host, &track) => Outlook::Pass,
             Some(Admission::Refuse { cause, wait }) => self.refuse(host, &track, mode, cause, wait, debug),
             None => Outlook::Pass,
         }
+    }
+
+    /// A client that never sends what it began to send is answered by an error page too, so its call says nothing of the service.
+    fn expect<H: Host>(host: &H, track: &Rc<Track>, ticket: Ticket) -> Option<Expected> {
+        let is_complete = || body::follows(host) == Some(false);
+        (!host.capabilities().tells_every_end).then(|| Expected::new(track, ticket, is_complete()))
     }
 
     fn ask<H: Host>(&self, host: &H, track: &Track, mode: Mode, sent: bool, now: Instant) -> Option<Admission> {

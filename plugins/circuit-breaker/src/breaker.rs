@@ -6,6 +6,7 @@ use crate::metrics::KeyMetrics;
 use crate::policy::{Policy, Window};
 use crate::state::{Phase, State};
 use crate::track::{Change, Track};
+use crate::unheard::Unheard;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell::CellError;
@@ -22,6 +23,7 @@ use sdk_shim::overrides::Mode;
 use sdk_shim::random::SplitMix64;
 use sdk_shim::time::{Instant, nanos};
 use sdk_shim::window::SLOTS;
+use std::rc::Rc;
 
 /// Metrics per key, at most.
 pub const SERIES_PER_KEY: u32 = 24;
@@ -215,7 +217,15 @@ impl Breaker {
         }
         self.ticked.set(Some(now));
         for track in self.keys.some() {
+            self.hear_of_unheard(host, &track, now);
             self.tend(host, &track, now);
+        }
+    }
+
+    /// What the calls say that ended without a word. How long they took isn't known any more.
+    fn hear_of_unheard<H: Host>(&self, host: &H, track: &Rc<Track>, now: Instant) {
+        for Unheard { ticket, verdict } in track.unheard.take() {
+            self.settle(host, &Pending::new(Rc::clone(track), ticket, now, true, true), verdict, now);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::decide::{Ticket, Verdict};
 use crate::judge::{self, Heard};
 use crate::policy::Measure;
 use crate::track::Track;
+use crate::unheard::Expected;
 use core::time::Duration;
 use sdk_shim::common::Chain;
 use sdk_shim::config::Faults;
@@ -55,6 +56,8 @@ pub struct Pending {
     pub latency: Duration,
     /// Whoever asked shows that he may see the decision.
     pub debug: bool,
+    /// Where the host doesn't tell of every end.
+    pub expected: Option<Expected>,
 }
 
 // === impl Pending ===
@@ -73,6 +76,7 @@ impl Pending {
             tunnel: false,
             latency: Duration::ZERO,
             debug: false,
+            expected: None,
         }
     }
 
@@ -195,6 +199,9 @@ impl CircuitBreaker {
     fn sent<H: Host>(&self, call: &mut Call, host: &H) {
         if let Call::Pending(pending) = call {
             (pending.started, pending.request_sent) = (host.now(), true);
+            if let Some(expected) = &mut pending.expected {
+                expected.sent();
+            }
             self.0.sent(host, pending);
         }
     }
@@ -214,7 +221,10 @@ impl CircuitBreaker {
     }
 
     fn finish<H: Host>(&self, call: &mut Call, host: &H, answer: Option<Answer>, now: Instant) {
-        if let Call::Pending(pending) = core::mem::replace(call, Call::Done) {
+        if let Call::Pending(mut pending) = core::mem::replace(call, Call::Done) {
+            if let Some(expected) = &mut pending.expected {
+                expected.heard();
+            }
             let policy = self.0.policy();
             let trusted = pending.latency < policy.slow_call || self.0.is_time_sound(pending.started, now);
             let latency = if trusted { pending.latency } else { Duration::ZERO };

@@ -37,6 +37,7 @@ pub mod policy;
 pub mod reply;
 pub mod state;
 pub mod track;
+pub mod unheard;
 
 pub use filter::CircuitBreaker;
 

@@ -7,6 +7,7 @@ use crate::decide::{Evidence, Step, Why};
 use crate::metrics::KeyMetrics;
 use crate::policy::{Policy, Window};
 use crate::state::{Counts, ENCODING, PREVIOUS, Phase, State};
+use crate::unheard::Unheard;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell::{self, CellError};
@@ -27,6 +28,8 @@ pub struct Track {
     pub observe_only: bool,
     /// This worker has laid its configuration's claim to the key, and has heard of no other one.
     pub claimed: Cell<bool>,
+    /// Calls of whose end this worker was never told.
+    pub unheard: RefCell<Vec<Unheard>>,
     /// Its cell's name before the encoding's number.
     prefix: String,
     state: RefCell<State>,
@@ -65,6 +68,7 @@ impl Track {
             metrics,
             observe_only: key.observe_only,
             claimed: Cell::new(false),
+            unheard: RefCell::default(),
             prefix: key.prefix.to_owned(),
             state: RefCell::default(),
             read_at: Cell::new(None),

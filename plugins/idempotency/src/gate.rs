@@ -25,6 +25,7 @@ use crate::store::memory::{self, Memory};
 use crate::store::trip::Login;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
+use sdk_shim::body;
 use sdk_shim::common::asks_for_decisions;
 use sdk_shim::config::Faults;
 use sdk_shim::dispatch::MAX_WAKES_PER_CALLBACK;
@@ -224,7 +225,7 @@ impl Gate {
             }
             Intake::Pass => pass(request, "no_key"),
             Intake::Refuse(cause) => self.refuse_unclaimed(host, request, cause, &headers),
-            Intake::Take(taken) => match follows(host, &headers, end) {
+            Intake::Take(taken) => match follows(host, end) {
                 None if !taken.grpc => self.refuse_unclaimed(host, request, Cause::Length, &headers),
                 body => self.take(host, request, taken, method, headers, body == Some(false)),
             },
@@ -420,8 +421,8 @@ fn strip_unlisted<H: Host>(host: &H, method: &[u8]) {
 }
 
 /// Whether a body follows, as far as anybody can tell.
-fn follows<H: Host>(host: &H, headers: &Headers, end: bool) -> Option<bool> {
-    if host.capabilities().tells_end { Some(!end) } else { intake::has_body(host, headers) }
+fn follows<H: Host>(host: &H, end: bool) -> Option<bool> {
+    if host.capabilities().tells_end { Some(!end) } else { body::follows(host) }
 }
 
 /// What a request says that only this filter may say: it is looked for in its headers, or asked for by name.

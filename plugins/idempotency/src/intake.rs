@@ -5,7 +5,6 @@ use crate::header;
 use crate::policy::{HomeBy, Policy};
 use crate::target;
 use sdk_shim::headers::{Headers, is_grpc, number};
-use sdk_shim::host::Host;
 
 /// What a request's headers lead to.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,21 +101,6 @@ pub fn waits_to_be_asked(headers: &Headers) -> bool {
 pub fn body_length(headers: &Headers) -> Option<usize> {
     let length = headers.get("content-length").and_then(number)?;
     usize::try_from(length).ok()
-}
-
-/// Whether a body follows a request's headers, on a host that doesn't say, and that shows no body that is empty. `None` where nobody can know.
-pub fn has_body<H: Host>(host: &H, headers: &Headers) -> Option<bool> {
-    if let Some(length) = headers.get("content-length") {
-        // More bytes than can be counted are some, too.
-        return Some(number(length) != Some(0));
-    }
-    // Kong may have read it, for a plugin of its own.
-    if let Some(size) = host.property(&["request", "size"]).as_deref().and_then(number) {
-        return Some(size > 0);
-    }
-    // HTTP/1 says of each body that there is one (RFC 9112, 6.3); HTTP/2 and 3 say it in their frames.
-    let is_http1 = host.property(&["request", "protocol"]).is_some_and(|protocol| protocol.starts_with(b"HTTP/1"));
-    (is_http1 && headers.get("transfer-encoding").is_none()).then_some(false)
 }
 
 /// The path without its query.

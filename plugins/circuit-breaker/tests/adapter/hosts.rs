@@ -1,6 +1,8 @@
 //! What differs between hosts: the upstream chain, `WasmX`, and what each lacks.
 
-use crate::support::{BRISK, GET, Plugin, SECOND, break_it, brisk, call, cause, envoy, kong, metric_of, worker};
+use crate::support::{
+    BRISK, GET, Plugin, SECOND, break_it, brisk, call, cause, envoy, kong, metric, metric_of, worker,
+};
 use circuit_breaker::CircuitBreaker;
 use sdk_shim::fake::{FakeProxy, Worker};
 
@@ -145,6 +147,78 @@ fn an_old_kong_has_only_our_headers_to_go_by() {
     old.set("kong.version", "");
     assert!(SAYS.iter().all(|says| !failure_like_ours(&old, *says, false)));
     assert!(failure_like_ours(&old, ("server", "orders"), false));
+}
+
+// --- errors that Kong makes itself, of which its filters hear nothing ---
+
+/// A request of HTTP/1 with such a body.
+fn post(more: (&'static str, &'static str)) -> [(&'static str, &'static str); 3] {
+    [(":method", "POST"), (":path", "/pay"), more]
+}
+
+#[test]
+fn a_service_that_kong_cant_reach_opens_it() {
+    let proxy = kong();
+    let plugin = worker(&proxy, BRISK);
+    plugin.request(GET).forget();
+    let mut upload = plugin.request(&post(("content-length", "2")));
+    upload.request_body(b"{}", true);
+    upload.forget();
+    assert_eq!(cause(&plugin), None, "nobody has said so yet");
+    plugin.tick();
+    assert_eq!(cause(&plugin).as_deref(), Some("open"));
+    assert_eq!(metric(&proxy, "calls_total;outcome=failure"), 2);
+}
+
+/// A client that stops within its request is told so by an error page, too.
+#[test]
+fn a_client_that_never_says_all_opens_nothing() {
+    let proxy = kong();
+    let plugin = worker(&proxy, BRISK);
+    for length in [("content-length", "2"), ("transfer-encoding", "chunked")] {
+        plugin.request(&post(length)).forget();
+    }
+    // Of HTTP/2 nobody knows whether more was to come.
+    proxy.set("request.protocol", "HTTP/2");
+    plugin.request(GET).forget();
+    plugin.tick();
+    assert_eq!(metric(&proxy, "calls_total;outcome=failure"), 0);
+    assert_eq!(cause(&plugin), None);
+}
+
+#[test]
+fn a_probe_that_ends_without_a_word_gives_its_permit_back() {
+    for (protocol, next) in [("HTTP/1.1", Some("open")), ("HTTP/2", None)] {
+        let proxy = kong();
+        let plugin = worker(&proxy, BRISK);
+        break_it(&plugin);
+        proxy.advance(SECOND);
+        proxy.set("request.protocol", protocol);
+        let probe = plugin.request(GET);
+        assert!(probe.passed());
+        assert_eq!(cause(&plugin).as_deref(), Some("half_open"));
+        probe.forget();
+        plugin.tick();
+        assert_eq!(cause(&plugin).as_deref(), next, "{protocol}");
+    }
+}
+
+/// However many there are between two ticks, and whatever becomes of those that are heard of.
+#[test]
+fn what_is_left_to_be_heard_of_is_bounded() {
+    let proxy = kong();
+    let plugin = worker(&proxy, r#"{"minimum_calls": 1000, "consecutive_failures": 0}"#);
+    for _ in 0..300 {
+        plugin.request(GET).forget();
+    }
+    assert!(call(&plugin, "200"));
+    plugin.tick();
+    plugin.tick();
+    assert_eq!(counted_by_kong(&proxy), [1, 256]);
+}
+
+fn counted_by_kong(proxy: &FakeProxy) -> [u64; 2] {
+    ["success", "failure"].map(|outcome| metric(proxy, &format!("calls_total;outcome={outcome}")))
 }
 
 // --- the upstream chain ---

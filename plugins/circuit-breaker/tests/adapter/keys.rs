@@ -164,7 +164,9 @@ const PATIENT: &str =
     r#"{"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 3, "open": {"base": "1s", "jitter": 0}}"#;
 
 fn tick(plugins: &[&Plugin]) {
-    plugins.iter().for_each(|plugin| plugin.tick());
+    for plugin in plugins {
+        plugin.tick();
+    }
 }
 
 /// Whether so many failures on a route open its breaker, and one less doesn't.

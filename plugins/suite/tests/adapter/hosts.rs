@@ -22,6 +22,20 @@ fn kong_runs_what_it_can() {
     assert!(plugin.host().traps().is_empty());
 }
 
+#[test]
+fn a_service_that_kong_cant_reach_opens_the_breaker() {
+    let all = r#"{"allow_degraded": true, "protocol_health": {}, "metrics": {}, "circuit_breaker": {"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2}}"#;
+    let proxy = kong();
+    let plugin = worker(&proxy, all);
+    plugin.request(GET).forget();
+    plugin.request(GET).forget();
+    assert!(call(&plugin, "200"), "nobody has said so yet");
+    proxy.advance(std::time::Duration::from_secs(2));
+    plugin.tick();
+    assert!(!call(&plugin, "200"));
+    assert!(plugin.host().traps().is_empty());
+}
+
 /// Kong's own error pages end a request without a word to its filters.
 #[test]
 fn a_request_of_whose_end_nobody_hears_leaves_nothing_behind() {
