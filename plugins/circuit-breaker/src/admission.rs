@@ -54,6 +54,7 @@ impl Breaker {
         // Where the host never tells that no body follows, a request counts as complete at once.
         // An upgraded connection never ends its request.
         let sent = end || !host.capabilities().tells_end || host.header(Map::RequestHeaders, "upgrade").is_some();
+        self.hear_of_unheard(host, &track, now);
         let known = track.refresh(host, &self.policy, now, self.policy.common.state_refresh);
         let mode = track.mode(self.policy.common.mode, now);
         if mode == Mode::Disabled {
@@ -69,7 +70,7 @@ impl Breaker {
                 self.mark_probe(host, &track, ticket);
                 Self::tell_phase(host, &track);
                 let tunnel = self.policy.measure == Measure::Completion && is_connect(host);
-                let expected = Self::expect(host, &track, ticket);
+                let expected = Self::expect(host, &track, ticket, now);
                 Outlook::Judge(Pending { tunnel, debug, expected, ..Pending::new(track, ticket, now, end, sent) })
             }
             Some(Admission::Refuse { .. }) if self.is_own_probe(host, &track) => Outlook::Pass,
@@ -79,9 +80,9 @@ impl Breaker {
     }
 
     /// A client that never sends what it began to send is answered by an error page too, so its call says nothing of the service.
-    fn expect<H: Host>(host: &H, track: &Rc<Track>, ticket: Ticket) -> Option<Expected> {
+    fn expect<H: Host>(host: &H, track: &Rc<Track>, ticket: Ticket, now: Instant) -> Option<Expected> {
         let is_complete = || body::follows(host) == Some(false);
-        (!host.capabilities().tells_every_end).then(|| Expected::new(track, ticket, is_complete()))
+        (!host.capabilities().tells_every_end).then(|| Expected::new(track, ticket, now, is_complete()))
     }
 
     fn ask<H: Host>(&self, host: &H, track: &Track, mode: Mode, sent: bool, now: Instant) -> Option<Admission> {

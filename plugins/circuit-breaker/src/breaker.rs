@@ -145,6 +145,7 @@ impl Breaker {
 
     /// Counts a call's end and lets the machine draw its conclusion.
     pub fn settle<H: Host>(&self, host: &H, call: &Pending, verdict: Verdict, now: Instant) {
+        self.hear_of_unheard(host, &call.track, now);
         let (track, probe) = (&call.track, call.ticket.lease.is_some());
         if verdict == Verdict::None && !probe {
             return;
@@ -222,9 +223,13 @@ impl Breaker {
         }
     }
 
-    /// What the calls say that ended without a word. How long they took isn't known any more.
-    fn hear_of_unheard<H: Host>(&self, host: &H, track: &Rc<Track>, now: Instant) {
-        for Unheard { ticket, verdict } in track.unheard.take() {
+    /// What the calls say that ended without a word: before anything else is said of their key, so that a success after a failure comes after it.
+    pub(crate) fn hear_of_unheard<H: Host>(&self, host: &H, track: &Rc<Track>, now: Instant) {
+        let before = track.listened.replace(now);
+        for Unheard { ticket, started, complete } in track.unheard.take() {
+            // It ended after `before`.
+            let slow = before.since(started) >= self.policy.slow_call && self.is_time_sound(started, now);
+            let verdict = if complete { Verdict::Failure { slow } } else { Verdict::None };
             self.settle(host, &Pending::new(Rc::clone(track), ticket, now, true, true), verdict, now);
         }
     }

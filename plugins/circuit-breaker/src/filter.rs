@@ -159,8 +159,14 @@ impl<H: Host + 'static> Plugin<H> for CircuitBreaker {
 
     /// A gRPC stream may live for hours. As a probe it has shown enough when it still sends after a slow call's time; if its
     /// lease runs out or its client leaves before, it counts that a message came at all.
-    fn on_response_body(&self, call: &mut Call, host: &H, size: usize, _end: bool) -> Flow {
+    fn on_response_body(&self, call: &mut Call, host: &H, size: usize, end: bool) -> Flow {
         let Call::Pending(pending) = call else { return Flow::Continue };
+        if let (true, false, Heard::All(answer)) = (end, host.capabilities().words_to_the_end, pending.heard)
+            && self.0.outcomes.known()
+        {
+            // Later it can't be asked any more.
+            pending.heard = Heard::All(judge::judged(answer, || outcome::told_at_last(host)));
+        }
         if pending.heard != Heard::Headers || pending.ticket.lease.is_none() || size == 0 {
             return Flow::Continue;
         }
@@ -200,7 +206,7 @@ impl CircuitBreaker {
         if let Call::Pending(pending) = call {
             (pending.started, pending.request_sent) = (host.now(), true);
             if let Some(expected) = &mut pending.expected {
-                expected.sent();
+                expected.sent(pending.started);
             }
             self.0.sent(host, pending);
         }
@@ -210,7 +216,7 @@ impl CircuitBreaker {
         let Call::Pending(pending) = call else { return };
         let now = host.now();
         let mut answer = judge::end(host, self.0.policy(), pending);
-        if self.0.outcomes.known() && pending.heard != Heard::Nothing {
+        if self.0.outcomes.known() && pending.heard != Heard::Nothing && host.capabilities().words_to_the_end {
             // What could not be held back is known only now.
             answer = answer.map(|answer| judge::judged(answer, || outcome::told_at_last(host)));
         }

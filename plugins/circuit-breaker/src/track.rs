@@ -30,6 +30,8 @@ pub struct Track {
     pub claimed: Cell<bool>,
     /// Calls of whose end this worker was never told.
     pub unheard: RefCell<Vec<Unheard>>,
+    /// When it was asked for those last.
+    pub listened: Cell<Instant>,
     /// Its cell's name before the encoding's number.
     prefix: String,
     state: RefCell<State>,
@@ -69,6 +71,7 @@ impl Track {
             observe_only: key.observe_only,
             claimed: Cell::new(false),
             unheard: RefCell::default(),
+            listened: Cell::default(),
             prefix: key.prefix.to_owned(),
             state: RefCell::default(),
             read_at: Cell::new(None),

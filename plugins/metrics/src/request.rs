@@ -132,6 +132,13 @@ impl Downstream {
             // No status at all: a client takes it for UNKNOWN.
             request.heard = heard::service(200, Some(2));
         }
+        if !host.capabilities().words_to_the_end {
+            // What was told by now can't be asked when the request is over.
+            let outcome = self.verdict(host, request, None).outcome;
+            if let Heard::Service { outcome: known, .. } = &mut request.heard {
+                *known = outcome;
+            }
+        }
         self.tell(host, request);
     }
 

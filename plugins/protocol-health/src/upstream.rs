@@ -96,6 +96,10 @@ impl Upstream {
 
     /// One that only counts and leaves word in filter state.
     pub fn observer<H: Host>(host: &H, policy: Policy) -> Self {
+        // Where attempts have no filters, nobody else tells.
+        if policy.common.mode != Mode::Disabled && !host.capabilities().upstream_chain {
+            Notice::new(TELLS).say(host, true);
+        }
         Self::over(host, Policy { signal: Signal::Observe, ..policy })
     }
 

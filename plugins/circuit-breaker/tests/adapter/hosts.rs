@@ -164,8 +164,6 @@ fn a_service_that_kong_cant_reach_opens_it() {
     let mut upload = plugin.request(&post(("content-length", "2")));
     upload.request_body(b"{}", true);
     upload.forget();
-    assert_eq!(cause(&plugin), None, "nobody has said so yet");
-    plugin.tick();
     assert_eq!(cause(&plugin).as_deref(), Some("open"));
     assert_eq!(metric(&proxy, "calls_total;outcome=failure"), 2);
 }
@@ -208,11 +206,12 @@ fn a_probe_that_ends_without_a_word_gives_its_permit_back() {
 fn what_is_left_to_be_heard_of_is_bounded() {
     let proxy = kong();
     let plugin = worker(&proxy, r#"{"minimum_calls": 1000, "consecutive_failures": 0}"#);
-    for _ in 0..300 {
-        plugin.request(GET).forget();
+    let calls: Vec<_> = (0..300).map(|_| plugin.request(GET)).collect();
+    for call in calls {
+        call.forget();
     }
-    assert!(call(&plugin, "200"));
     plugin.tick();
+    assert!(call(&plugin, "200"));
     plugin.tick();
     assert_eq!(counted_by_kong(&proxy), [1, 256]);
 }
@@ -285,4 +284,67 @@ fn a_host_of_the_upstream_is_only_observed() {
         .map(|(_, total)| total)
         .sum::<u64>();
     assert_eq!(would, 4);
+}
+
+// --- errors that Kong makes itself: how much they say ---
+
+/// 60 of 100 calls find no service, far above the ratio of 0.5.
+#[test]
+fn a_sick_service_of_many_calls_opens_it() {
+    for each in [100, 1000] {
+        let proxy = kong();
+        let plugin = worker(&proxy, "{}");
+        let mut open = false;
+        for _ in 0..20 {
+            for n in 0..each {
+                if n % 10 < 6 {
+                    plugin.request(GET).forget();
+                } else {
+                    open |= !call(&plugin, "200");
+                }
+            }
+            proxy.advance(SECOND);
+            plugin.tick();
+        }
+        assert!(open, "{each} calls a second");
+    }
+}
+
+/// A service of which each 200th call fails, never two in a row, is healthy.
+#[test]
+fn failures_with_successes_between_are_no_run() {
+    let proxy = kong();
+    let plugin = worker(&proxy, r#"{"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 5}"#);
+    let mut refused = 0;
+    for _ in 0..5 {
+        for n in 0..1000 {
+            if n % 200 == 0 {
+                plugin.request(GET).forget();
+            } else if !call(&plugin, "200") {
+                refused += 1;
+            }
+        }
+        proxy.advance(SECOND);
+        plugin.tick();
+    }
+    assert_eq!(refused, 0);
+}
+
+/// A service that hangs until Kong gives up.
+#[test]
+fn a_service_that_hangs_until_kong_gives_up_is_slow() {
+    let proxy = kong();
+    let plugin = worker(&proxy, r#"{"failure_ratio": null, "slow_call": "3s", "slow_ratio": 0.5}"#);
+    for _ in 0..3 {
+        let calls: Vec<_> = (0..20).map(|_| plugin.request(GET)).collect();
+        for _ in 0..60 {
+            proxy.advance(SECOND);
+            plugin.tick();
+        }
+        for call in calls {
+            call.forget();
+        }
+        plugin.tick();
+    }
+    assert_eq!(cause(&plugin).as_deref(), Some("open"));
 }

@@ -25,13 +25,9 @@ fn kong_runs_what_it_can() {
 #[test]
 fn a_service_that_kong_cant_reach_opens_the_breaker() {
     let all = r#"{"allow_degraded": true, "protocol_health": {}, "metrics": {}, "circuit_breaker": {"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2}}"#;
-    let proxy = kong();
-    let plugin = worker(&proxy, all);
+    let plugin = worker(&kong(), all);
     plugin.request(GET).forget();
     plugin.request(GET).forget();
-    assert!(call(&plugin, "200"), "nobody has said so yet");
-    proxy.advance(std::time::Duration::from_secs(2));
-    plugin.tick();
     assert!(!call(&plugin, "200"));
     assert!(plugin.host().traps().is_empty());
 }
@@ -80,4 +76,39 @@ fn a_healthy_request_costs_kong_no_line_in_its_log() {
     let asked =
         |path: &str| plugin.host().call_lines().iter().filter(|line| **line == format!("property({path})")).count();
     assert_eq!((asked("plugin_name"), asked("kong.version")), (1, 1), "once per worker");
+}
+
+/// A query of GraphQL, answered with 200.
+fn query(plugin: &crate::support::Plugin, answer: &[u8]) -> bool {
+    let (body, kind) = (br#"{"query": "{a}"}"#, ("content-type", "application/json"));
+    let headers = [(":method", "POST"), (":path", "/graphql"), (":authority", "shop"), kind, ("content-length", "16")];
+    let mut query = plugin.stream().with_body().request(&headers);
+    query.request_body(body, true);
+    let passed = query.passed();
+    if passed {
+        query.respond(&[(":status", "200"), kind], false).body(answer, true);
+    }
+    query.finish();
+    passed
+}
+
+const SICK: &[u8] = br#"{"errors": [{"message": "x", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "data": null}"#;
+
+/// What a body says is known when it has gone by, and forgotten when the request is over.
+#[test]
+fn errors_in_a_body_open_a_breaker_that_measures_to_completion() {
+    let all = r#"{"allow_degraded": true, "protocol_health": {"graphql": {"paths": ["/graphql"]}},
+        "circuit_breaker": {"measure": "completion", "failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2}}"#;
+    let plugin = worker(&kong(), all);
+    assert_eq!([SICK; 4].map(|answer| query(&plugin, answer)), [true, true, false, false]);
+}
+
+#[test]
+fn errors_in_a_body_are_counted_as_what_they_are() {
+    let all = r#"{"allow_degraded": true, "protocol_health": {"graphql": {"paths": ["/graphql"]}}, "metrics": {}}"#;
+    let proxy = kong();
+    assert!(query(&worker(&proxy, all), SICK));
+    let requests = |(name, total): &(String, u64)| name.starts_with("holdfast_requests_total") && *total > 0;
+    let counted: Vec<_> = proxy.metrics().into_iter().filter(requests).collect();
+    assert!(counted.len() == 1 && counted[0].0.contains("outcome=server_fault"), "{counted:?}");
 }
