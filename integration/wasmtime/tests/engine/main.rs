@@ -2,5 +2,6 @@
 #![allow(missing_docs)]
 
 mod anew;
+mod forgotten;
 mod glue;
 mod table;

@@ -1,0 +1,207 @@
+//! What becomes of a stream that Kong ends without a word: of one that it answers with an error page of its own, a module hears `proxy_on_delete` alone.
+//!
+//! The crate that runs the modules elsewhere here tells of each end. So here, too, is Wasmtime alone, with a host that answers as `WasmX` does.
+
+use crate::anew::begun;
+use std::collections::HashMap;
+use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Result, Store, WasmParams, WasmResults, bail};
+
+const ROOT: u32 = 1;
+const CONFIGURATION: &[u8] =
+    br#"{"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2, "open": {"base": "1s", "jitter": 0}}"#;
+const HEADERS: [(&[u8], &[u8]); 3] = [(b":method", b"GET"), (b":path", b"/orders"), (b":authority", b"kong")];
+/// What may be asked at any time, and what only of a request.
+const ALWAYS: [(&[u8], &[u8]); 1] = [(b"plugin_root_id", b"0")];
+const OF_A_REQUEST: [(&[u8], &[u8]); 5] = [
+    (b"plugin_name", b"circuit_breaker"),
+    (b"kong\0version", b"3.9.1"),
+    (b"kong\0route_id", b"a-route"),
+    (b"kong\0service_id", b"a-service"),
+    (b"request\0protocol", b"HTTP/1.1"),
+];
+
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
+
+/// What a host has that answers as `WasmX` does.
+#[derive(Default)]
+struct Kong {
+    /// A request's headers are here. Asking elsewhere for what is of a request traps.
+    in_request: bool,
+    shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    /// Each one's number is its place.
+    metrics: Vec<(Vec<u8>, u64)>,
+    answered: Option<u32>,
+}
+
+type In<'a, 'b> = &'a mut Caller<'b, Kong>;
+
+fn memory(caller: In) -> Memory {
+    caller.get_export("memory").and_then(Extern::into_memory).expect("a memory")
+}
+
+fn taken(caller: In, at: u32, size: u32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    memory(caller).read(caller, at as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn put(caller: In, at: u32, bytes: &[u8]) -> Result<u32> {
+    memory(caller).write(caller, at as usize, bytes)?;
+    Ok(OK)
+}
+
+/// Bytes in the module's own memory, if there are any; where and how many is written to `place` and `size`.
+fn given(caller: In, bytes: Option<&[u8]>, place: u32, size: u32) -> Result<u32> {
+    let Some(bytes) = bytes else { return Ok(NOT_FOUND) };
+    let length = u32::try_from(bytes.len())?;
+    let malloc = caller.get_export("malloc").and_then(Extern::into_func).expect("an allocator");
+    let at = malloc.typed::<u32, u32>(&*caller)?.call(&mut *caller, length)?;
+    put(caller, at, bytes)?;
+    put(caller, place, &at.to_le_bytes())?;
+    put(caller, size, &length.to_le_bytes())
+}
+
+fn found<'a>(pairs: &[(&[u8], &'a [u8])], name: &[u8]) -> Option<&'a [u8]> {
+    pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+}
+
+fn property(mut caller: Caller<Kong>, path: u32, path_size: u32, place: u32, size: u32) -> Result<u32> {
+    let path = taken(&mut caller, path, path_size)?;
+    let of_a_request = found(&OF_A_REQUEST, &path);
+    if of_a_request.is_some() && !caller.data().in_request {
+        bail!("{} isn't here", path.escape_ascii());
+    }
+    let value = found(&ALWAYS, &path).or(of_a_request);
+    given(&mut caller, value, place, size)
+}
+
+fn header(mut caller: Caller<Kong>, map: u32, name: u32, name_size: u32, place: u32, size: u32) -> Result<u32> {
+    if map != 0 || !caller.data().in_request {
+        bail!("headers {map} aren't here");
+    }
+    let name = taken(&mut caller, name, name_size)?;
+    given(&mut caller, found(&HEADERS, &name), place, size)
+}
+
+fn headers(mut caller: Caller<Kong>, map: u32, place: u32, size: u32) -> Result<u32> {
+    if map != 0 || !caller.data().in_request {
+        bail!("headers {map} aren't here");
+    }
+    let number = |n: usize| u32::try_from(n).expect("few").to_le_bytes();
+    let mut bytes = number(HEADERS.len()).to_vec();
+    bytes.extend(HEADERS.iter().flat_map(|(name, value)| [number(name.len()), number(value.len())].concat()));
+    bytes.extend(HEADERS.iter().flat_map(|(name, value)| [*name, b"\0", *value, b"\0"].concat()));
+    given(&mut caller, Some(&bytes), place, size)
+}
+
+fn buffer(mut caller: Caller<Kong>, which: u32, _: u32, _: u32, place: u32, size: u32) -> Result<u32> {
+    given(&mut caller, (which == 7).then_some(CONFIGURATION), place, size)
+}
+
+fn now(mut caller: Caller<Kong>, place: u32) -> Result<u32> {
+    put(&mut caller, place, &1_800_000_000_000_000_000_u64.to_le_bytes())
+}
+
+fn shared(mut caller: Caller<Kong>, name: u32, name_size: u32, place: u32, size: u32, cas: u32) -> Result<u32> {
+    let name = taken(&mut caller, name, name_size)?;
+    let (value, version) = caller.data().shared.get(&name).cloned().unzip();
+    put(&mut caller, cas, &version.unwrap_or(0).to_le_bytes())?;
+    given(&mut caller, value.as_deref(), place, size)
+}
+
+fn set_shared(mut caller: Caller<Kong>, name: u32, name_size: u32, at: u32, size: u32, cas: u32) -> Result<u32> {
+    let (name, value) = (taken(&mut caller, name, name_size)?, taken(&mut caller, at, size)?);
+    let shared = &mut caller.data_mut().shared;
+    if cas != shared.get(&name).map_or(0, |(_, version)| *version) {
+        return Ok(CAS_MISMATCH);
+    }
+    shared.insert(name, (value, cas + 1));
+    Ok(OK)
+}
+
+fn define(mut caller: Caller<Kong>, _: u32, name: u32, name_size: u32, place: u32) -> Result<u32> {
+    let name = taken(&mut caller, name, name_size)?;
+    let metrics = &mut caller.data_mut().metrics;
+    let id = metrics.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+        metrics.push((name, 0));
+        metrics.len() - 1
+    });
+    put(&mut caller, place, &u32::try_from(id)?.to_le_bytes())
+}
+
+fn increment(mut caller: Caller<Kong>, id: u32, by: u64) -> u32 {
+    caller.data_mut().metrics[id as usize].1 += by;
+    OK
+}
+
+fn record(mut caller: Caller<Kong>, id: u32, value: u64) -> u32 {
+    caller.data_mut().metrics[id as usize].1 = value;
+    OK
+}
+
+fn metric(mut caller: Caller<Kong>, id: u32, place: u32) -> Result<u32> {
+    let value = caller.data().metrics[id as usize].1;
+    put(&mut caller, place, &value.to_le_bytes())
+}
+
+fn kong(engine: &Engine) -> Linker<Kong> {
+    let mut linker = Linker::new(engine);
+    let answer = |mut caller: Caller<Kong>, status, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
+        caller.data_mut().answered = Some(status);
+        OK
+    };
+    let mut link = || {
+        linker.func_wrap("env", "proxy_get_property", property)?;
+        linker.func_wrap("env", "proxy_get_header_map_value", header)?;
+        linker.func_wrap("env", "proxy_get_header_map_pairs", headers)?;
+        linker.func_wrap("env", "proxy_get_buffer_bytes", buffer)?;
+        linker.func_wrap("env", "proxy_get_current_time_nanoseconds", now)?;
+        linker.func_wrap("env", "proxy_get_shared_data", shared)?;
+        linker.func_wrap("env", "proxy_set_shared_data", set_shared)?;
+        linker.func_wrap("env", "proxy_define_metric", define)?;
+        linker.func_wrap("env", "proxy_increment_metric", increment)?;
+        linker.func_wrap("env", "proxy_record_metric", record)?;
+        linker.func_wrap("env", "proxy_get_metric", metric)?;
+        linker.func_wrap("env", "proxy_send_local_response", answer)?;
+        Ok::<_, wasmtime::Error>(())
+    };
+    link().expect("a host like Kong");
+    linker
+}
+
+/// A VM in Kong.
+struct Vm(Store<Kong>, Instance);
+
+// === impl Vm ===
+
+impl Vm {
+    fn call<P: WasmParams, R: WasmResults>(&mut self, callback: &str, arguments: P) -> R {
+        let Self(store, instance) = self;
+        let function = instance.get_typed_func::<P, R>(&mut *store, callback).expect("a callback");
+        function.call(store, arguments).unwrap_or_else(|error| panic!("{callback}: {error:?}"))
+    }
+
+    /// A request whose service can't be reached, and the status that it is answered with before that.
+    fn unreachable(&mut self, stream: u32) -> Option<u32> {
+        self.call::<_, ()>("proxy_on_context_create", (stream, ROOT));
+        self.0.data_mut().in_request = true;
+        self.call::<_, u32>("proxy_on_request_headers", (stream, 3, 0));
+        self.0.data_mut().in_request = false;
+        self.call::<_, ()>("proxy_on_delete", stream);
+        self.0.data_mut().answered.take()
+    }
+}
+
+#[test]
+fn streams_that_are_only_forgotten_open_the_breaker() {
+    let (store, instance) = begun("circuit_breaker.wasm", Kong::default(), kong);
+    let mut vm = Vm(store, instance);
+    let length = u32::try_from(CONFIGURATION.len()).expect("short");
+    assert_eq!(vm.call::<_, u32>("proxy_on_vm_start", (ROOT, 0)), 1);
+    assert_eq!(vm.call::<_, u32>("proxy_on_configure", (ROOT, length)), 1);
+    assert_eq!([vm.unreachable(2), vm.unreachable(3)], [None; 2]);
+    vm.call::<_, ()>("proxy_on_tick", ROOT);
+    assert_eq!(vm.unreachable(4), Some(503));
+}
