@@ -1,0 +1,158 @@
+//! The user's command: is this configuration good, and why not.
+//!
+//! `check` finds Holdfast's plugins in files of Envoy, Istio, Envoy Gateway and Kong, has each configuration judged by the code that runs in the proxy,
+//! and looks at what is around it. Nothing is sent anywhere.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | where plugins are found in a file | [`find`] |
+//! | what is judged by the plugin itself | [`check`] |
+//! | what is around it | [`rules`] |
+//! | all that can be found, and why it matters | [`codes`] |
+//! | where a fault stands | [`document`], [`location`] |
+//! | how it is told | [`report`] |
+
+mod check;
+mod codes;
+mod document;
+mod entry;
+mod file;
+mod find;
+mod finding;
+mod location;
+mod modules;
+mod report;
+mod rules;
+
+use check::Bare;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use codes::{Code, Severity};
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Holdfast's plugins for Envoy and Kong: check their configuration before it is promoted.
+///
+/// Exit codes: 0 all is well (warnings may be there), 1 something is wrong, 2 the command or a file couldn't be read.
+#[derive(Parser)]
+#[command(name = "holdfastctl", version, about, long_about)]
+struct Arguments {
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find Holdfast's plugins in files, and everything that is wrong with their configuration
+    ///
+    /// Files are looked at together: name a bootstrap and the files that it reads (ECDS, EDS), or kong.yml and kong.conf.
+    Check {
+        /// Envoy YAML or JSON (bootstrap, xDS), `EnvoyFilter`, `EnvoyPatchPolicy`, `WasmPlugin`, `EnvoyExtensionPolicy`, Kong declarative files, kong.conf
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The files are this plugin's configuration, and nothing else
+        #[arg(long, value_name = "NAME")]
+        plugin: Option<String>,
+        /// Which proxy will read such a configuration
+        #[arg(long, value_enum, default_value = "envoy", requires = "plugin")]
+        proxy: Proxy,
+        /// Warnings are errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Say why a code that `check` told matters, and what to do; without a code, all of them
+    Explain {
+        /// Such as HF110
+        code: Option<String>,
+    },
+    /// Print the JSON Schema (draft-04) of a plugin's configuration
+    Schema {
+        /// Such as `circuit_breaker`
+        plugin: String,
+    },
+    /// Print a completion script
+    Completions {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Proxy {
+    Envoy,
+    Kong,
+}
+
+/// Ended without an answer: what to tell.
+type Refusal = String;
+
+fn main() -> ExitCode {
+    let Arguments { json, verb } = Arguments::parse();
+    let told = match verb {
+        Verb::Check { files, plugin, proxy, strict } => check_files(&files, plugin.as_deref(), proxy, strict, json),
+        Verb::Explain { code } => explain(code.as_deref(), json),
+        Verb::Schema { plugin } => schema(&plugin),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    told.unwrap_or_else(|refusal| {
+        eprintln!("holdfastctl: {refusal}");
+        ExitCode::from(2)
+    })
+}
+
+fn check_files(
+    files: &[PathBuf],
+    plugin: Option<&str>,
+    proxy: Proxy,
+    strict: bool,
+    json: bool,
+) -> Result<ExitCode, Refusal> {
+    let bare = plugin.map(|name| module(name).map(|module| Bare { module, kong: proxy == Proxy::Kong })).transpose()?;
+    let texts = files.iter().map(|path| {
+        let name = path.display().to_string();
+        std::fs::read_to_string(path).map(|text| (name.clone(), text)).map_err(|error| format!("{name}: {error}"))
+    });
+    let outcome = check::check(texts.collect::<Result<_, _>>()?, bare);
+    if json {
+        println!("{:#}", report::for_programs(&outcome));
+    } else {
+        print!("{}", report::for_people(&outcome, std::io::stdout().is_terminal()));
+    }
+    let wrong = report::count(&outcome, Severity::Error) > 0 || (strict && !outcome.findings.is_empty());
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn module(name: &str) -> Result<&'static modules::Module, Refusal> {
+    let names = modules::MODULES.each_ref().map(|module| module.name).join(", ");
+    modules::named(name).ok_or_else(|| format!("no plugin {name:?}: one of {names}"))
+}
+
+fn explain(code: Option<&str>, json: bool) -> Result<ExitCode, Refusal> {
+    let told: Vec<&Code> = match code {
+        Some(id) => vec![codes::of(id).ok_or_else(|| format!("no code {id:?}; without one, all of them are told"))?],
+        None => codes::ALL.to_vec(),
+    };
+    if json {
+        let one = |code: &&Code| json!({"code": code.id, "severity": code.severity.as_str(), "title": code.title, "why": code.why});
+        println!("{:#}", json!(told.iter().map(one).collect::<Vec<_>>()));
+    } else {
+        let one = |code: &&Code| format!("{} ({}): {}\n{}\n", code.id, code.severity.as_str(), code.title, code.why);
+        print!("{}", told.iter().map(one).collect::<Vec<_>>().join("\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn schema(plugin: &str) -> Result<ExitCode, Refusal> {
+    let name = module(plugin)?.name;
+    let schemas = config_schema::meta::modules();
+    let (_, schema) = schemas.iter().find(|(module, _)| *module == name).ok_or("no schema")?;
+    println!("{schema:#}");
+    Ok(ExitCode::SUCCESS)
+}
