@@ -166,9 +166,10 @@ impl Upstream {
             return Flow::Continue;
         }
         let wanted = self.holds(attempt.asked, &reading) && self.tells();
-        let slip = if wanted { self.held.hold(host) } else { None };
+        let too_long = wanted && self.is_too_long(host);
+        let slip = if wanted && !too_long { self.held.hold(host) } else { None };
         if wanted && slip.is_none() {
-            self.metrics.count(host, "released_total", "crowd");
+            self.metrics.count(host, "released_total", if too_long { "bytes" } else { "crowd" });
         }
         let flow = if slip.is_some() { Flow::Pause } else { Flow::Continue };
         attempt.answer = Some(Answer { reading, slip, read: 0 });
@@ -207,6 +208,12 @@ impl Upstream {
                 Reading::Grpc(_) | Reading::GrpcWeb(_) => asked.unary,
                 Reading::GraphQl { .. } | Reading::Json { .. } => true,
             }
+    }
+
+    /// Whether it says of itself that it is longer than may be held. Holding its beginning could only delay it, and cost Envoy's buffer.
+    fn is_too_long<H: Host>(&self, host: &H) -> bool {
+        let length = host.header(Map::ResponseHeaders, "content-length");
+        length.and_then(|length| number(&length)).is_some_and(|length| length as usize > self.policy.hold.max_bytes)
     }
 
     /// Whether Envoy is told this time.

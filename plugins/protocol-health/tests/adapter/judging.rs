@@ -194,6 +194,28 @@ fn more_than_may_be_held_goes_on_and_counts_for_nobody() {
 }
 
 #[test]
+fn an_answer_that_says_that_it_is_too_long_is_never_held() {
+    let proxy = envoy();
+    let plugin = worker(&proxy, UP);
+    let answer = |length: &str| {
+        let mut call = post(&plugin, QUERY);
+        call.respond(&[(":status", "200"), ("content-type", "application/json"), ("content-length", length)], false);
+        call
+    };
+    for length in ["101", "4294967295"] {
+        let mut call = answer(length);
+        assert!(!call.paused(), "{length}");
+        call.body(ERRORS, true);
+        assert_eq!((mark(&call), told(&call).as_str()), (None, "server_fault"), "{length}");
+    }
+    assert_eq!(counted(&proxy, "upstream", "released_total", "bytes"), 2);
+    // What can't be believed is counted out.
+    for length in ["100", "4294967296", "much", ""] {
+        assert!(answer(length).paused(), "{length}");
+    }
+}
+
+#[test]
 fn longer_than_may_be_held_goes_on_and_is_told_at_its_end() {
     let proxy = envoy();
     let plugin = worker(&proxy, UP);
