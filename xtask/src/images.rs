@@ -46,8 +46,22 @@ const STAND_INS: [Image; 3] = [
     Image { name: "prometheus", variable: "PROMETHEUS_IMAGE", fill: contents::nothing },
 ];
 
-/// What can't.
-const NOT_HERE: [(&str, &str); 2] = [("kong:3.9", "Debian has no Kong"), ("grafana/grafana", "Debian has no Grafana")];
+/// A public image that has no stand-in.
+#[derive(Clone, Copy)]
+pub(crate) struct Absent {
+    /// What the compose file calls it.
+    pub(crate) variable: &'static str,
+    /// The only ones that need it are in this profile.
+    pub(crate) profile: &'static str,
+    why: &'static str,
+}
+
+/// All of them.
+pub(crate) const NOT_HERE: [Absent; 3] = [
+    Absent { variable: "KONG_IMAGE", profile: "kong", why: "Debian has no Kong" },
+    Absent { variable: "WEBDIS_IMAGE", profile: "kong", why: "it is there for Kong" },
+    Absent { variable: "GRAFANA_IMAGE", profile: "grafana", why: "Debian has no Grafana" },
+];
 
 // === impl Source ===
 
@@ -101,8 +115,8 @@ pub(crate) fn make(context: &Context, engine: &Engine, source: Source) -> Result
         image.build(context, engine, source, &base)?;
     }
     if source == Source::Local {
-        for (name, why) in NOT_HERE {
-            note(&format!("SKIPPED: {name} ({why}): its profile needs a registry"));
+        for Absent { variable, profile, why } in NOT_HERE {
+            note(&format!("SKIPPED: {variable} ({why}): the profile `{profile}` needs a registry"));
         }
     }
     Ok(())

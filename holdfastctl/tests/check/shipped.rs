@@ -33,6 +33,14 @@ fn every_shipped_file_is_clean_alone_and_together() {
     assert!(clean(&together) >= 30);
 }
 
+/// Kong gives filters no environment, so what is there to be tried out has its secret in it, and says so.
+#[test]
+fn the_trial_in_kong_is_clean_but_for_its_secret() {
+    let file = "integration/compose/kong/kong.yml";
+    let answer = answer(&repository(), &["check", file]);
+    assert_eq!(told(&answer), [format!("HF003 {file}:100:19")]);
+}
+
 #[test]
 fn the_snippet_found_in_the_wild_is_accepted_and_its_trap_is_told() {
     let file = "kong-configs/snippets/circuit-breaker.yml";

@@ -23,11 +23,15 @@ const POLL: Duration = Duration::from_millis(250);
 /// Of a sick container's log.
 const TAIL: &str = "20";
 /// Every published port. Empty, they are chosen by Docker.
-const PORT_VARIABLES: [&str; 11] = [
+const PORT_VARIABLES: [&str; 16] = [
     "HOLDFAST_EDGE_A_PORT",
     "HOLDFAST_EDGE_A_ADMIN_PORT",
     "HOLDFAST_EDGE_B_PORT",
     "HOLDFAST_EDGE_B_ADMIN_PORT",
+    "HOLDFAST_KONG_A_PORT",
+    "HOLDFAST_KONG_A_STATUS_PORT",
+    "HOLDFAST_KONG_B_PORT",
+    "HOLDFAST_KONG_B_STATUS_PORT",
     "HOLDFAST_REST_EU_PORT",
     "HOLDFAST_GRPC_EU_PORT",
     "HOLDFAST_GRAPHQL_EU_PORT",
@@ -35,6 +39,7 @@ const PORT_VARIABLES: [&str; 11] = [
     "HOLDFAST_GRPC_US_PORT",
     "HOLDFAST_GRAPHQL_US_PORT",
     "HOLDFAST_PROMETHEUS_PORT",
+    "HOLDFAST_GRAFANA_PORT",
 ];
 
 /// Who chooses the published ports.
@@ -209,6 +214,8 @@ fn named(containers: &[Container], health: Health) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    use crate::images::NOT_HERE;
+
     const FILE: &str = include_str!("../../../integration/compose/docker-compose.yml");
 
     #[test]
@@ -224,8 +231,15 @@ mod tests {
         let variables =
             |line: &str| line.trim().strip_prefix("image: ${").map(|rest| rest.split(':').next().unwrap().to_owned());
         let named: std::collections::BTreeSet<String> = FILE.lines().filter_map(variables).collect();
-        let known = Source::Local.variables().into_iter().map(|(name, _)| name.to_owned()).collect();
+        let made = Source::Local.variables().into_iter().map(|(name, _)| name);
+        let known = made.chain(NOT_HERE.map(|absent| absent.variable)).map(str::to_owned).collect();
         assert_eq!(named, known);
+        // What needs an image that can't be made here is in a profile of its own.
+        for absent in NOT_HERE {
+            let (_, after) = FILE.split_once(&format!("image: ${{{}:-", absent.variable)).expect("an image");
+            let profile = after.lines().nth(1).expect("a line").trim();
+            assert_eq!(profile, format!("profiles: [{}]", absent.profile));
+        }
         assert_eq!(FILE.matches("image:").count(), FILE.matches("image: ${").count());
     }
 }

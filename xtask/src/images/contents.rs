@@ -19,8 +19,10 @@ pub(super) fn empty(context: &Context, name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The one module that has it all.
+/// The one module that has it all, and what Kong reads beside it.
 pub(super) fn modules(context: &Context, folder: &Path) -> Result<()> {
+    let meta = "holdfast_suite.meta.json";
+    place(&context.root().join("kong-configs").join(meta), folder, meta)?;
     place(&build::suite(context)?, folder, "holdfast_suite.wasm")
 }
 
