@@ -1,4 +1,4 @@
-//! The user's command: is this configuration good, and why not.
+//! The user's command: is this configuration good, and why not; and modules in OCI registries.
 //!
 //! `check` finds Holdfast's plugins in files of Envoy, Istio, Envoy Gateway and Kong, has each configuration judged by the code that runs in the proxy,
 //! and looks at what is around it. Nothing is sent anywhere.
@@ -11,6 +11,7 @@
 //! | all that can be found, and why it matters | [`codes`] |
 //! | where a fault stands | [`document`], [`location`] |
 //! | how it is told | [`report`] |
+//! | what is in a registry, and how it gets there | [`oci`] |
 
 mod check;
 mod codes;
@@ -21,11 +22,12 @@ mod find;
 mod finding;
 mod location;
 mod modules;
+mod oci;
 mod report;
 mod rules;
 
 use check::Bare;
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use codes::{Code, Severity};
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -34,7 +36,7 @@ use std::process::ExitCode;
 
 /// Holdfast's plugins for Envoy and Kong: check their configuration before it is promoted.
 ///
-/// Exit codes: 0 all is well (warnings may be there), 1 something is wrong, 2 the command or a file couldn't be read.
+/// Exit codes: 0 all is well (warnings may be there), 1 `check` found something wrong, 2 it couldn't be done: the reason is on stderr.
 #[derive(Parser)]
 #[command(name = "holdfastctl", version, about, long_about)]
 struct Arguments {
@@ -74,11 +76,68 @@ enum Verb {
         /// Such as `circuit_breaker`
         plugin: String,
     },
+    /// Upload a module, and its .meta.json beside it, to an OCI registry: one tag for every consumer
+    ///
+    /// The tag is the module's version, or begins with it, and is never overwritten.
+    Push {
+        /// Such as registry.example.com/holdfast/circuit-breaker:0.1.0
+        reference: String,
+        /// Of `cargo xtask build`
+        module: PathBuf,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Download a module and its .meta.json, checked to the last byte
+    Pull {
+        /// With a tag, or with @sha256:…
+        reference: String,
+        /// Where to
+        #[arg(long, short, default_value = ".")]
+        output: PathBuf,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// List the versions in a repository
+    List {
+        /// Such as registry.example.com/holdfast/circuit-breaker
+        repository: String,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Show what a tag names, and which digest to pin for Envoy, Istio, Envoy Gateway and Kong
+    Inspect {
+        /// With a tag, or with @sha256:…
+        reference: String,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Check that every consumer can load a tag, that all load the same module, and that it is the expected one
+    Verify {
+        /// With a tag, or with @sha256:…
+        reference: String,
+        /// One of the digests that `inspect` prints: the tag must still be it
+        #[arg(long, value_name = "DIGEST")]
+        pin: Option<String>,
+        /// The module must be this file
+        #[arg(long, value_name = "FILE")]
+        module: Option<PathBuf>,
+        #[command(flatten)]
+        registry: Registry,
+    },
     /// Print a completion script
     Completions {
         /// For this shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+struct Registry {
+    /// The registry speaks HTTP, as one on this machine does
+    ///
+    /// Who asks is told by `HOLDFAST_REGISTRY_USER` and `HOLDFAST_REGISTRY_PASSWORD`.
+    #[arg(long)]
+    plain_http: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,19 +151,50 @@ type Refusal = String;
 
 fn main() -> ExitCode {
     let Arguments { json, verb } = Arguments::parse();
-    let told = match verb {
+    let outcome = match verb {
         Verb::Check { files, plugin, proxy, strict } => check_files(&files, plugin.as_deref(), proxy, strict, json),
         Verb::Explain { code } => explain(code.as_deref(), json),
         Verb::Schema { plugin } => schema(&plugin),
+        Verb::Push { reference, module, registry } => told(oci::push(&reference, &module, &registry.access()), json),
+        Verb::Pull { reference, output, registry } => told(oci::pull(&reference, &output, &registry.access()), json),
+        Verb::List { repository, registry } => told(oci::list(&repository, &registry.access()), json),
+        Verb::Inspect { reference, registry } => told(oci::inspect(&reference, &registry.access()), json),
+        Verb::Verify { reference, pin, module, registry } => {
+            told(oci::verify(&reference, pin.as_deref(), module.as_deref(), &registry.access()), json)
+        }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
     };
-    told.unwrap_or_else(|refusal| {
+    outcome.unwrap_or_else(|refusal| {
         eprintln!("holdfastctl: {refusal}");
         ExitCode::from(2)
     })
+}
+
+// === impl Registry ===
+
+impl Registry {
+    fn access(&self) -> oci::Access {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        oci::Access {
+            plain_http: self.plain_http,
+            user: variable("HOLDFAST_REGISTRY_USER"),
+            password: variable("HOLDFAST_REGISTRY_PASSWORD"),
+        }
+    }
+}
+
+/// Says what was done.
+fn told(answer: Result<oci::Answer, Refusal>, json: bool) -> Result<ExitCode, Refusal> {
+    let (value, text) = answer?;
+    if json {
+        println!("{value:#}");
+    } else {
+        print!("{text}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_files(

@@ -44,6 +44,7 @@ pub mod ledger;
 pub mod observability;
 mod port;
 mod process;
+pub mod registry;
 mod runtime;
 mod serve;
 pub mod shop;

@@ -1,5 +1,6 @@
 //! The Wasm modules, into `target/modules/`, each with its size checked.
 
+mod facts;
 mod optimize;
 
 use std::collections::BTreeSet;
@@ -151,7 +152,7 @@ impl Module {
     fn build(&self, context: &Context) -> Result<()> {
         let output = context.modules().join(self.file);
         let compiled = self.compile(context).and_then(|artifact| optimize::run(context, self, &artifact));
-        let delivered = compiled.and_then(|artifact| deliver(&artifact, &output));
+        let delivered = compiled.and_then(|artifact| Self::deliver(context, &artifact, &output));
         let delivered = delivered.and_then(|size| self.describe(context).map(|()| size));
         if delivered.is_err() {
             // A stale module would make later steps pass or fail for the wrong reason.
@@ -190,6 +191,22 @@ impl Module {
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
     }
 
+    /// Puts it where the proxies load it from; returns its size in bytes.
+    fn deliver(context: &Context, artifact: &Path, output: &Path) -> Result<u64> {
+        let folder = output.parent().context("a module goes into a folder")?;
+        fs::create_dir_all(folder)?;
+        let name = output.file_stem().unwrap_or_default().to_string_lossy();
+        let compiled = fs::read(artifact).with_context(|| format!("can't read {}", artifact.display()))?;
+        let module = facts::append(&compiled, &name, &commit(context));
+        // By rename: a proxy or a test that reads the module at this moment sees the old or the new one, never half.
+        let part = output.with_extension("part");
+        fs::write(&part, &module).with_context(|| format!("can't write {}", part.display()))?;
+        fs::rename(&part, output)?;
+        let size = module.len() as u64;
+        note(&format!("{}: {:.1} KiB", output.display(), kib(size)));
+        Ok(size)
+    }
+
     fn selection(&self) -> [&str; 7] {
         ["--profile", self.profile, "--lib", "--package", self.package, "--features", self.features]
     }
@@ -207,18 +224,6 @@ fn commit(context: &Context) -> String {
     let git = context.cmd("git", "git rev-parse").args(["rev-parse", "--short=8", "HEAD"]).dir(context.root());
     let hash = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     git.capture().filter(hash).unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// Puts a module where the proxies load it from; returns its size in bytes.
-fn deliver(artifact: &Path, output: &Path) -> Result<u64> {
-    let folder = output.parent().context("a module goes into a folder")?;
-    fs::create_dir_all(folder)?;
-    // By rename: a proxy or a test that reads the module at this moment sees the old or the new one, never half.
-    let part = output.with_extension("part");
-    let size = fs::copy(artifact, &part).with_context(|| format!("can't copy {}", artifact.display()))?;
-    fs::rename(&part, output)?;
-    note(&format!("{}: {:.1} KiB", output.display(), kib(size)));
-    Ok(size)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a module's size is far below 2^52 bytes")]

@@ -156,6 +156,10 @@ fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -
     setup::memcached(context)?;
     setup::webdis(context)?;
     setup::prometheus(context)?;
+    setup::registry(context)?;
+    setup::skopeo(context)?;
+    // The stories about registries run it.
+    context.cmd("cargo", "build holdfastctl").args(["build", "--package", "holdfastctl"]).run()?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}{name}", envoy.version));

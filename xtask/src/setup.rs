@@ -14,7 +14,7 @@ use crate::second_engine;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 14] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step {
         name: "Rust for the second engine",
@@ -29,6 +29,8 @@ const STEPS: [Step; 12] = [
     Step { name: "redis-server", run: |context| redis(context).map(at) },
     Step { name: "memcached", run: |context| memcached(context).map(at) },
     Step { name: "webdis", run: |context| webdis(context).map(at) },
+    Step { name: "docker-registry", run: |context| registry(context).map(at) },
+    Step { name: "skopeo", run: |context| skopeo(context).map(at) },
     Step { name: "Prometheus", run: |context| prometheus(context).map(at) },
 ];
 
@@ -63,6 +65,19 @@ pub(crate) fn webdis(context: &Context) -> Result<PathBuf> {
 /// What alerts and the dashboard are tested with; its package brings `promtool` too.
 pub(crate) fn prometheus(context: &Context) -> Result<PathBuf> {
     installed(context, "prometheus", "prometheus, which the alerts are tested with")
+}
+
+/// Where modules are pushed to, in tests.
+pub(crate) fn registry(context: &Context) -> Result<PathBuf> {
+    installed(context, "docker-registry", "docker-registry, which modules are pushed to in tests")
+}
+
+/// Somebody else's client of registries.
+pub(crate) fn skopeo(context: &Context) -> Result<PathBuf> {
+    if on_path("skopeo").is_none() {
+        apt::install(context, &["skopeo"], "skopeo, which looks at what was pushed")?;
+    }
+    on_path("skopeo").context("package skopeo brought no skopeo")
 }
 
 fn store(context: &Context, program: &str) -> Result<PathBuf> {
