@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_section_is_added_at_the_end_and_nothing_else_changes() {
         let module = b"\0asm\x01\0\0\0";
-        let told = append(module, "noop", "abcdef12");
+        let told = append(module, "a_module_with_a_long_name", "abcdef12");
         assert!(told.starts_with(module));
         let section = &told[module.len()..];
         // 0: a custom section. Its size takes two bytes.
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!((section[1] & 0x80, section.len()), (0x80, 3 + size));
         assert_eq!(&section[3..12], b"\x08holdfast");
         let json: String = section[12..].iter().map(|byte| char::from(*byte)).collect();
-        assert!(json.starts_with(r#"{"name":"noop","version":""#) && json.contains(r#""git":"abcdef12""#), "{json}");
+        assert!(json.starts_with(r#"{"name":"a_module_with_a_long_name","version":""#) && json.contains(r#""git":"abcdef12""#), "{json}");
     }
 
     #[test]
