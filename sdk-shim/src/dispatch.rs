@@ -15,6 +15,7 @@
 //! The queue is plain data; only [`read`], [`send`] and [`wake`] speak to the host.
 
 use crate::entry::Answer;
+use crate::flavor::Flavor;
 use crate::host::{Body, Callout, CalloutId, ContextId, Host, Map};
 use crate::time::Instant;
 use core::cell::RefCell;
@@ -59,6 +60,12 @@ pub fn read(host: &impl Host, answer: &Answer, max_body: usize) -> Result<Answer
         return Err(NoAnswer::Cut { size: answer.body, shown: body.len() });
     }
     Ok(Answered { status, body })
+}
+
+/// Whether a call of a request's own that fails is told. Kong 3.8 doesn't say so, and lets the request go on. To be asked in a request's callback.
+pub fn tells_failures(host: &impl Host) -> bool {
+    let silent = |version: Vec<u8>| version == b"3.8" || version.starts_with(b"3.8.");
+    host.capabilities().flavor != Flavor::WasmX || !host.property(&["kong", "version"]).is_some_and(silent)
 }
 
 fn number(bytes: Vec<u8>) -> Option<u16> {
@@ -214,6 +221,11 @@ impl<T, R> Waiters<T, R> {
     /// How many of the next `most` that wait to be sent are alike, until the first one for which `alike` doesn't hold.
     pub fn leading(&self, most: usize, mut alike: impl FnMut(&T) -> bool) -> usize {
         self.queued.iter().take(most).take_while(|waiter| alike(&waiter.payload)).count()
+    }
+
+    /// Whether anybody waits for this call.
+    pub fn is_flying(&self, id: CalloutId) -> bool {
+        self.flying.iter().any(|flight| flight.id == id)
     }
 
     /// How many wait to be sent.

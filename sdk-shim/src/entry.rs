@@ -105,6 +105,12 @@ pub trait Plugin<H: Host>: Sized + 'static {
     /// A callout of the root was answered, or not.
     fn on_root_answer(&self, _host: &H, _answer: Answer) {}
 
+    /// A stream waited for a callout that was made in a VM which is gone, and the host lets its request go on behind this. Whoever may let none pass
+    /// unjudged gives an answer in its place. `WasmX` only.
+    fn on_lost(&self, _host: &H) -> Flow {
+        Flow::Continue
+    }
+
     /// The stream is over. The last word upstream, where `on_log` never runs.
     fn on_done(&self, _call: &mut Self::Call, _host: &H) {}
 

@@ -6,7 +6,7 @@ mod fake_support;
 use fake_support::callout;
 use proptest::prelude::*;
 use sdk_shim::config::Faults;
-use sdk_shim::dispatch::{Answered, End, MAX_WAKES_PER_CALLBACK, NoAnswer, Waiters, read, send, wake};
+use sdk_shim::dispatch::{Answered, End, MAX_WAKES_PER_CALLBACK, NoAnswer, Waiters, read, send, tells_failures, wake};
 use sdk_shim::entry::{Answer, Flow, Plugin};
 use sdk_shim::fake::{FakeHost, Worker};
 use sdk_shim::host::{CalloutId, ContextId, Direction, Host, Map};
@@ -33,10 +33,23 @@ fn answers_keep_their_places_when_a_waiter_expired() {
     assert_eq!(batch.payloads().collect::<String>(), "abc");
     waiters.sent(CalloutId(7), batch);
     assert_eq!((waiters.expire(at(19)), waiters.expire(at(20))), (0, 1));
+    assert!(waiters.is_flying(CalloutId(7)) && !waiters.is_flying(CalloutId(8)));
     assert!(waiters.answered(CalloutId(7), [10, 20]));
     let woken: Vec<_> = std::iter::from_fn(|| waiters.next_woken()).map(|woken| (woken.payload, woken.end)).collect();
     assert_eq!(woken, [('b', End::Expired), ('a', End::Answered(10)), ('c', End::NoAnswer)]);
     assert!(waiters.is_empty() && !waiters.answered(CalloutId(7), [1]));
+    assert!(!waiters.is_flying(CalloutId(7)));
+}
+
+#[test]
+fn only_kong_3_8_lets_a_request_go_on_whose_call_fails_unheard() {
+    let tells = |version: &str| {
+        let host = FakeHost::wasmx();
+        host.set("kong.version", version);
+        tells_failures(host.pretend_request(GET))
+    };
+    assert_eq!(["3.8", "3.8.1", "3.7.1", "3.9.1", "3.10.0", "3.80"].map(tells), [false, false, true, true, true, true]);
+    assert!(tells_failures(&FakeHost::envoy()));
 }
 
 #[test]

@@ -326,6 +326,19 @@ fn of_kongs_own_errors_no_filter_hears() {
     assert_eq!(worker.plugin().seen(), [Event::RequestHeaders { end: false }]);
 }
 
+/// A request's headers may have been told to one that has trapped since.
+#[test]
+fn a_vm_that_was_made_anew_is_told_the_headers_with_the_body() {
+    let host = FakeHost::wasmx();
+    let former = start_idle(&host);
+    let mut call = former.stream().with_body().request(GET);
+    let next = start_idle(&host);
+    call = call.anew(&next);
+    call.request_body(b"ab", true);
+    let told = [Event::RequestHeaders { end: false }, Event::RequestBody { size: 2, end: true }];
+    assert_eq!((former.plugin().seen().len(), next.plugin().seen().as_slice()), (1, &told[..]));
+}
+
 #[test]
 fn wasmx_ignores_a_pause_in_response_headers() {
     let worker = start(&FakeHost::wasmx(), |event, _| match event {

@@ -85,6 +85,10 @@ impl<H: Host + 'static> Plugin<H> for Idempotency {
         self.0.keep_ticking(host);
     }
 
+    fn on_lost(&self, host: &H) -> Flow {
+        self.0.refuse_lost(host)
+    }
+
     fn on_log(&self, call: &mut Shared, host: &H) {
         self.0.end(host, call);
         self.0.keep_ticking(host);

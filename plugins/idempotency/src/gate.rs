@@ -78,6 +78,8 @@ pub struct Gate {
     ticks: Cell<bool>,
     /// It was replaced, and has something left to tell the store.
     retiring: Cell<bool>,
+    /// A failed call is told, once that is known.
+    hears_failures: Cell<Option<bool>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl Gate {
             period,
             ticks: Cell::new(period.is_some()),
             retiring: Cell::new(false),
+            hears_failures: Cell::new(None),
         })
     }
 
@@ -362,8 +365,21 @@ impl Gate {
     /// Wakes who is to be woken, sends who waits.
     pub fn tick<H: Host>(&self, host: &H) {
         self.root.set(Some(host.context()));
+        if !host.capabilities().tells_every_end {
+            self.hear_unheard(host);
+        }
         let woken = self.wake_sleepers(host);
         self.work(host, MAX_WAKES_PER_CALLBACK.saturating_sub(woken));
+    }
+
+    /// A call that failed may have ended its request, and nobody said so: nothing but the call remembers it. Its key is given up.
+    fn hear_unheard<H: Host>(&self, host: &H) {
+        let Store::Remote(remote) = &self.store else { return };
+        while let Some(job) = remote.unheard(host, |request| Rc::strong_count(request) == 1) {
+            if let Some(request) = &job.waiter {
+                self.end(host, request);
+            }
+        }
     }
 
     fn work<H: Host>(&self, host: &H, most: usize) {

@@ -70,6 +70,8 @@ pub enum Failure {
     LeftAlone,
     /// It may evict what it acknowledged, and nobody said that this is accepted.
     Evicts,
+    /// Its silence would let the request go on, and wouldn't be heard: it wasn't asked.
+    Unheard,
 }
 
 // === impl Name ===
@@ -131,6 +133,7 @@ impl Failure {
             Self::Full => "full",
             Self::LeftAlone => "left_alone",
             Self::Evicts => "evicts",
+            Self::Unheard => "unheard",
         }
     }
 

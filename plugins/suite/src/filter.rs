@@ -12,7 +12,7 @@ use sdk_shim::config::Faults;
 use sdk_shim::entry::{Answer, Flow, Plugin};
 use sdk_shim::host::{ContextId, Direction, Host};
 use sdk_shim::identity;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// All parts of one entry.
 pub struct Suite<H: Host> {
@@ -23,10 +23,10 @@ pub struct Suite<H: Host> {
     /// As answers meet them.
     responses: [Part; PARTS],
     /// Streams that a part holds.
-    held: RefCell<HashMap<ContextId, Stream>>,
+    held: RefCell<HashMap<ContextId, Weak<RefCell<Course>>>>,
 }
 
-/// A request, or an attempt; whoever lets it go on has it too.
+/// A request, or an attempt; whoever lets it go on finds it too.
 pub type Stream = Rc<RefCell<Course>>;
 
 /// How far it came, and what the parts remember of it.
@@ -123,7 +123,7 @@ impl<H: Host + Clone + 'static> Suite<H> {
         let mut row = Row { suite: self, calls: &mut course.calls, direction };
         let flow = step(progress, &mut row);
         if progress.is_held() {
-            self.held.borrow_mut().entry(self.host.context()).or_insert_with(|| Rc::clone(stream));
+            self.held.borrow_mut().entry(self.host.context()).or_insert_with(|| Rc::downgrade(stream));
         }
         flow
     }
@@ -153,7 +153,7 @@ impl<H: Host + Clone + 'static> Suite<H> {
 
     /// Those behind the holder see the message; then the proxy may have it.
     fn release(&self, context: ContextId, direction: Direction) {
-        let stream = self.held.borrow().get(&context).cloned();
+        let stream = self.held.borrow().get(&context).and_then(Weak::upgrade);
         if self.host.pose_as(context) {
             let flow = stream.map(|stream| {
                 let flow = self.walk(&stream, direction, |progress, row| progress.release(row));
@@ -170,6 +170,16 @@ impl<H: Host + Clone + 'static> Suite<H> {
             }
         }
         self.host.pose_no_more();
+    }
+
+    /// Not every host tells how each stream ends: those that were held, and are gone, are forgotten, and their calls with them.
+    fn sweep(&self) {
+        let is_gone = |(_, stream): &(&ContextId, &Weak<_>)| stream.strong_count() == 0;
+        let next = || self.held.borrow().iter().find(is_gone).map(|(context, _)| *context);
+        while let Some(context) = next().filter(|_| !self.host.capabilities().tells_every_end) {
+            self.held.borrow_mut().remove(&context);
+            self.host.forget_calls_of(context);
+        }
     }
 
     /// Each part that is configured, as requests meet them.
@@ -261,6 +271,7 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
 
     fn on_tick(&self, _host: &H) {
         self.host.begin();
+        self.sweep();
         let due = self.host.pulse.begin_tick(self.host.now());
         self.each(|part| {
             if due.get(part as usize) == Some(&true) {
@@ -333,6 +344,13 @@ impl<H: Host + Clone + 'static> Plugin<H> for Suite<H> {
             with_plugin!(self.parts, part, |plugin| plugin.on_root_answer(&self.host, answer), else ());
         }
         self.after();
+    }
+
+    /// Only one of the parts minds.
+    fn on_lost(&self, _host: &H) -> Flow {
+        self.host.begin();
+        self.host.enter(Part::Idempotency as usize);
+        self.parts.idempotency.as_ref().map_or(Flow::Continue, |plugin| plugin.on_lost(&self.host))
     }
 
     fn on_done(&self, stream: &mut Stream, _host: &H) {

@@ -4,9 +4,9 @@ use super::driver::Worker;
 use super::message::Headers;
 use super::stream::Phase;
 use super::vm::{FakeHost, State};
-use crate::entry::{Answer, Plugin};
+use crate::entry::{Answer, Flow, Plugin};
 use crate::flavor::Flavor;
-use crate::host::{Callout, CalloutId, ContextId, Direction};
+use crate::host::{Callout, CalloutId, ContextId, Direction, Host as _};
 use std::rc::Rc;
 
 /// What the other service says; no headers stand for a timeout or a reset (T6).
@@ -25,6 +25,8 @@ pub struct CalloutAnswer {
 pub(super) struct Sent {
     pub(super) id: CalloutId,
     pub(super) owner: ContextId,
+    /// Whose plugin made it.
+    pub(super) root: ContextId,
     pub(super) callout: Callout,
     pub(super) answered: bool,
 }
@@ -48,15 +50,15 @@ impl CalloutAnswer {
 }
 
 impl FakeHost {
-    /// The owner of a callout that is now answered, if the owner is still there.
-    fn take_callout(&self, id: CalloutId) -> Option<ContextId> {
+    /// The owner of a callout that is now answered, if the owner is still there, and whose plugin made it.
+    fn take_callout(&self, id: CalloutId) -> Option<(ContextId, ContextId)> {
         let mut state = self.0.state.borrow_mut();
         let sent = state.callouts.iter_mut().find(|sent| sent.id == id);
         let sent = sent.unwrap_or_else(|| panic!("no callout {} was ever sent", id.0));
         assert!(!sent.answered, "callout {} is answered already", id.0);
         sent.answered = true;
-        let owner = sent.owner;
-        state.knows(owner).then_some(owner)
+        let (owner, root) = (sent.owner, sent.root);
+        state.knows(owner).then_some((owner, root))
     }
 
     fn is_root(&self, id: ContextId) -> bool {
@@ -91,12 +93,20 @@ impl<P: Plugin<FakeHost>> Worker<P> {
     /// # Panics
     /// Where no such callout is under way.
     pub fn answer_as(&self, id: CalloutId, answer: CalloutAnswer) -> bool {
-        let Some(owner) = self.host().take_callout(id) else {
+        let Some((owner, root)) = self.host().take_callout(id) else {
             return false;
         };
         let (counts, answer) = (answer.counts(id), Some(Rc::new(answer)));
         if self.host().is_root(owner) {
             self.in_root(Phase::RootAnswer, answer, |plugin, host| plugin.on_root_answer(host, counts));
+        } else if root != self.root() {
+            // As a module's own entry does, to which the number of this call says nothing.
+            self.in_stream(owner, Phase::Answer, answer, |plugin, _, host| {
+                if let Flow::Reply(reply) = plugin.on_lost(host) {
+                    host.reply(&reply);
+                }
+            });
+            self.resume_by_itself(owner);
         } else {
             self.in_stream(owner, Phase::Answer, answer, |plugin, call, host| plugin.on_answer(call, host, counts));
             self.resume_by_itself(owner);

@@ -233,9 +233,15 @@ impl<P: Plugin<FakeHost>> Worker<P> {
         let Some(size) = self.host().admit_part(id, direction, part, end) else {
             return;
         };
+        // As a module's own entry does: where its headers were told to a former VM, they are told again.
+        let unmet = direction == Direction::Request && !self.0.calls.borrow().contains_key(&id);
+        if unmet {
+            self.configure_again(id);
+        }
         match direction {
             Direction::Request => self.step(id, (Phase::RequestBody, direction, At::Body), |plugin, call, host| {
-                plugin.on_request_body(call, host, size, end)
+                let flow = if unmet { plugin.on_request_headers(call, host, false) } else { Flow::Continue };
+                if flow == Flow::Continue { plugin.on_request_body(call, host, size, end) } else { flow }
             }),
             Direction::Response => self.step(id, (Phase::ResponseBody, direction, At::Body), |plugin, call, host| {
                 let end = host.with(id, |stream| stream.remaining.ends(size, end));

@@ -186,15 +186,23 @@ impl<P: Plugin<FakeHost>> InFlight<P> {
         self.end()
     }
 
-    /// Kong answers with an error page of its own, because no service was reached, or none answered in time: its filters hear nothing of it, and the stream
-    /// is forgotten.
+    /// Kong answers with an error page of its own, because no service was reached, or none answered in time (or, before 3.8, because a callout that it
+    /// waits for failed): its filters hear nothing of it, and the stream is forgotten.
     ///
     /// # Panics
-    /// Where it still waits for a resume. Where no proxy does that.
+    /// Where no proxy does that.
     pub fn forget(self) {
         assert!(self.worker.host().flavor() == Flavor::WasmX, "Envoy tells how each stream ends");
-        assert!(!self.paused(), "stream {} is still paused: answer its callout, tick, or abort it", self.id.0);
         self.worker.forget(self.id);
+    }
+
+    /// Its VM is made anew, as Kong does after a trap and with a changed configuration: what comes of it from now on, `next` hears, which knows nothing of it.
+    ///
+    /// # Panics
+    /// Where no proxy does that.
+    pub fn anew(self, next: &Worker<P>) -> Self {
+        assert!(self.worker.host().flavor() == Flavor::WasmX, "with an Envoy's VM its streams end");
+        Self { worker: next.clone(), id: self.id }
     }
 
     /// The proxy ends the stream in the middle, with these `response.flags`: a service that broke its answer off (64), a stream that was idle.

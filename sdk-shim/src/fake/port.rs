@@ -333,9 +333,9 @@ impl Host for FakeHost {
         self.check_dispatch(callout)?;
         let mut state = self.0.state.borrow_mut();
         let id = CalloutId(u32::try_from(state.callouts.len()).map_or(u32::MAX, |sent| sent + 1));
-        let owner = state.current.effective;
+        let (owner, root) = (state.current.effective, state.root);
         state.current.dispatched += 1;
-        state.callouts.push(Sent { id, owner, callout: callout.clone(), answered: false });
+        state.callouts.push(Sent { id, owner, root, callout: callout.clone(), answered: false });
         Ok(id)
     }
 }

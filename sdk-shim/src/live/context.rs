@@ -40,6 +40,8 @@ struct Stream<P: Plugin<LiveHost>> {
     slot: Rc<Slot<P>>,
     plugin: Rc<P>,
     call: P::Call,
+    /// The plugin knows of it.
+    met: bool,
     /// Of its answer.
     remaining: Remaining,
 }
@@ -133,6 +135,14 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     }
 
     fn on_tick(&mut self) {
+        // No tick then, but the guard's word that this stream waited for a call of a former VM.
+        if let Some(stream) = guard::hears() {
+            LiveHost::enter(stream);
+            if let Some(Flow::Reply(reply)) = self.plugin().map(|plugin| plugin.on_lost(&LiveHost)) {
+                LiveHost.reply(&reply);
+            }
+            return;
+        }
         LiveHost::enter(self.id);
         if let Some(plugin) = self.plugin().filter(|_| LiveHost::may_tick()) {
             guard::in_root(|| plugin.on_tick(&LiveHost));
@@ -142,7 +152,8 @@ impl<P: Plugin<LiveHost>> RootContext for Root<P> {
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let plugin = self.plugin()?;
         let call = plugin.call();
-        Some(Box::new(Stream { id, slot: Rc::clone(&self.slot), plugin, call, remaining: Remaining::default() }))
+        let remaining = Remaining::default();
+        Some(Box::new(Stream { id, slot: Rc::clone(&self.slot), plugin, call, met: false, remaining }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -163,6 +174,17 @@ impl<P: Plugin<LiveHost>> Stream<P> {
             let _ = plugin.tick_period();
             self.slot.plugin.replace(Some(plugin));
         }
+    }
+
+    /// Its headers, when they are here or where a former VM was told of them; not once for each.
+    #[inline(never)]
+    fn meet(&mut self, end: bool) -> Action {
+        if let Some((root, bytes)) = self.slot.unmet.take() {
+            self.settle(root, &bytes);
+        }
+        self.catch_up();
+        self.met = true;
+        self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
     }
 
     /// A stream may have been made before another one's request headers had a plugin configured anew.
@@ -213,14 +235,14 @@ impl<P: Plugin<LiveHost>> HttpContext for Stream<P> {
     unused_of_http!();
 
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        if let Some((root, bytes)) = self.slot.unmet.take() {
-            self.settle(root, &bytes);
-        }
-        self.catch_up();
-        self.flow(|plugin, call| plugin.on_request_headers(call, &LiveHost, end))
+        self.meet(end)
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        // Those of a stream that a former VM has begun; unseen, it wouldn't be judged.
+        if !self.met && self.meet(false) == Action::Pause {
+            return Action::Pause;
+        }
         self.flow(|plugin, call| plugin.on_request_body(call, &LiveHost, size, end))
     }
 

@@ -8,12 +8,16 @@
 //!   attempt's streams is to begin while the dispatcher is busy. Nobody asked us to judge our own calls: such a stream passes, if its filter may miss one
 //!   ([`crate::entry::Plugin::may_miss`]).
 //! - `WasmX` makes a VM anew where one has trapped, or where Kong's configuration changed without a reload. Answers to calls of the former VM come to the new
-//!   one, which never made them.
+//!   one, which never made them. Behind such an answer a request goes on that waited for it, unless it is answered here. Which one that is isn't told, but what
+//!   `WasmX` asks of is that request where the VM was made for its sake: then the making of that one stream is all that the VM has heard before. In any other case
+//!   there may be no request at all, and to answer it would be the end of the worker.
 
 use core::cell::{Cell, RefCell};
 
 /// More streams than can end while a host calls one of them back.
 const REMEMBERED: usize = 32;
+/// More calls than a busy worker has under way.
+const MANY: usize = 4_096;
 
 thread_local! {
     /// The streams that ended last, each number inverted so that the first one isn't there from the start; and how many have ended.
@@ -26,6 +30,25 @@ thread_local! {
     static CALLS: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
     /// A root is being called back.
     static IN_ROOT: Cell<bool> = const { Cell::new(false) };
+    /// The only stream that was made, and its root, as long as this VM has heard nothing else; the root is 0 where that stream was lost. Before that the stream
+    /// is 0, and after that [`MORE`].
+    static ONLY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// No stream has this number.
+const MORE: u32 = u32::MAX;
+
+/// Something is told to this VM; or, where this gives a stream, that it waited for a call of a former VM.
+pub(super) fn hears() -> Option<u32> {
+    let (stream, root) = ONLY.replace((MORE, 0));
+    (root == 0 && stream != 0 && stream != MORE).then_some(stream)
+}
+
+/// Nobody here made the call that is answered. Gives the root of the stream that it kept waiting, if there is one: it goes on behind this.
+pub(super) fn lost() -> Option<u32> {
+    let (stream, root) = ONLY.get();
+    ONLY.set((if root == 0 { MORE } else { stream }, 0));
+    (root != 0).then_some(root)
 }
 
 /// A root has been configured: whether its streams may pass unseen.
@@ -51,11 +74,15 @@ pub(super) fn ignores(context: u32, root: u32) -> bool {
     if ignored {
         IGNORED.with_borrow_mut(|streams| streams.push(context));
     }
+    if root != 0 {
+        ONLY.set(if ONLY.get().0 == 0 { (context, root) } else { (MORE, 0) });
+    }
     ignored
 }
 
 /// Whether the SDK was told of this stream.
 pub(super) fn knows(context: u32) -> bool {
+    hears();
     !IGNORED.with_borrow(|streams| streams.contains(&context))
 }
 
@@ -72,8 +99,12 @@ pub(super) fn forgets(context: u32) -> bool {
     })
 }
 
-/// A call to another service was made.
+/// A call to another service was made. Before Kong 3.8 nobody says that one of a root's failed: of too many, its first is forgotten.
 pub(super) fn note_call(token: u32, context: u32) {
+    let is_root = |context| WATCHFUL.with_borrow(|roots| roots.contains(&context));
+    if CALLS.with_borrow(Vec::len) >= MANY {
+        forgets_call(&|(_, caller)| is_root(caller));
+    }
     CALLS.with_borrow_mut(|calls| calls.push((token, context)));
 }
 
@@ -86,7 +117,7 @@ pub(super) fn is_answer(token: u32) -> bool {
 fn forgets_call(is_it: &dyn Fn((u32, u32)) -> bool) -> bool {
     CALLS.with_borrow_mut(|calls| {
         let at = calls.iter().position(|call| is_it(*call));
-        at.map(|at| calls.swap_remove(at)).is_some()
+        at.map(|at| calls.remove(at)).is_some()
     })
 }
 

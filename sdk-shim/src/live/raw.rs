@@ -102,6 +102,7 @@ guard!(knows, guard_on_log, proxy_on_log());
 unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
     fn proxy_on_delete(context: u32);
+    fn proxy_on_tick(context: u32);
     fn proxy_on_http_call_response(context: u32, token: u32, headers: usize, body: usize, trailers: usize);
 }
 
@@ -126,6 +127,9 @@ extern "C" fn guard_on_http_call_response(context: u32, token: u32, headers: usi
     if super::guard::is_answer(token) {
         // SAFETY: the SDK's own callback, called as the host would.
         unsafe { proxy_on_http_call_response(context, token, headers, body, trailers) };
+    } else if let Some(root) = super::guard::lost() {
+        // SAFETY: the SDK's own callback, called as the host would; the root is there, since a stream of it is.
+        unsafe { proxy_on_tick(root) };
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::trip::{Said, Trip};
 use crate::store::{Failure, Names, redis};
 use core::cell::RefCell;
 use core::time::Duration;
-use sdk_shim::dispatch::MAX_WAKES_PER_CALLBACK;
+use sdk_shim::dispatch::{self, MAX_WAKES_PER_CALLBACK};
 use sdk_shim::host::{Direction, Host};
 use std::rc::Rc;
 
@@ -101,6 +101,7 @@ impl Gate {
                 let answer = memory.claim(host, &names.first, &claim, now.as_millis());
                 self.decide(host, request, answer.map(Said::Claim))
             }
+            Store::Remote(_) if !self.hears_failures(host) => self.store_failed(host, request, &Failure::Unheard),
             Store::Remote(remote) => {
                 let trip = Trip::claim(remote.language(), &names, claim, now.as_millis());
                 let sent = trip.and_then(|trip| remote.ask(host, self.job(host, request, &names, home, trip)));
@@ -113,6 +114,13 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// Asked once: no proxy changes its version.
+    fn hears_failures<H: Host>(&self, host: &H) -> bool {
+        let known = self.hears_failures.get().unwrap_or_else(|| dispatch::tells_failures(host));
+        self.hears_failures.set(Some(known));
+        known
     }
 
     /// A verb of the current stream.

@@ -168,6 +168,14 @@ impl Gate {
         Flow::Reply(Box::new(told(self.refusal(cause, 0).reply(grpc), &request)))
     }
 
+    /// A request waited for the store in a VM that is gone: nobody knows what it was told.
+    pub fn refuse_lost<H: Host>(&self, host: &H) -> Flow {
+        if self.policy.fail_open {
+            return Flow::Continue;
+        }
+        self.refuse_unclaimed(host, &Shared::default(), Cause::Store, &Headers::default())
+    }
+
     const fn refusal(&self, cause: Cause, retry_after: u64) -> Refusal<'static> {
         Refusal {
             plugin: "idempotency",
@@ -183,7 +191,7 @@ impl Gate {
     /// The store gave no answer to a claim, which may be there all the same: it is given up.
     pub(super) fn store_failed<H: Host>(&self, host: &H, request: &Shared, failure: &Failure) -> Verdict {
         self.journal.note(host, Level::Warn, "store_failed", &[("cause", Value::from(failure.cause()))]);
-        if !matches!(failure, Failure::LeftAlone | Failure::Evicts) {
+        if !matches!(failure, Failure::LeftAlone | Failure::Evicts | Failure::Unheard) {
             self.abandon(host, request);
         }
         if self.policy.fail_open {

@@ -33,6 +33,15 @@ impl<W: 'static> Remote<W> {
         }
     }
 
+    /// Where not each stream's end is told: the next one whose own call failed, and who is `gone`. What it asked may have come to the store.
+    pub fn unheard<H: Host>(&self, host: &H, gone: impl Fn(&W) -> bool) -> Option<Rc<Job<W>>> {
+        let is_gone = |call: &&OwnCall<W>| call.job.waiter.as_ref().is_some_and(&gone);
+        let id = self.own.borrow().iter().find(is_gone)?.id;
+        let OwnCall { line, job, .. } = self.landed(id)?;
+        line.ended(false, 0, host.now(), self.draw());
+        Some(job)
+    }
+
     fn landed(&self, id: CalloutId) -> Option<OwnCall<W>> {
         let mut own = self.own.borrow_mut();
         let at = own.iter().position(|call| call.id == id)?;

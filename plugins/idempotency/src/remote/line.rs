@@ -59,6 +59,12 @@ impl<W> Line<W> {
         Some(flying.swap_remove(at).1)
     }
 
+    /// A shared call that nobody waits for any longer: where not each failed call is told, it is taken for one.
+    pub(super) fn late(&self) -> Option<CalloutId> {
+        let waiters = self.waiters.borrow();
+        self.flying.borrow().iter().find(|(id, _)| !waiters.is_flying(*id)).map(|(id, _)| *id)
+    }
+
     /// The store failed, and nobody may ask it yet.
     pub(super) fn is_left_alone(&self, now: Instant) -> bool {
         self.health.borrow().is_left_alone(now)

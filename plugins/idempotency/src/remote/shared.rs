@@ -45,6 +45,10 @@ impl<W: 'static> Remote<W> {
         short.rotate_left(first);
         for line in short.iter().chain(&long) {
             line.waiters.borrow_mut().expire(now);
+            while let Some(late) = line.late().filter(|_| !host.capabilities().tells_every_end) {
+                line.landed(late);
+                line.ended(false, 0, now, self.draw());
+            }
             budget -= self.wake(host, line, budget, hear);
             self.flush(host, root, line, now);
         }

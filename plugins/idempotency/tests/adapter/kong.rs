@@ -465,6 +465,109 @@ fn a_client_that_leaves_while_webdis_is_asked_gives_its_key_up() {
     shop.is_quiet();
 }
 
+/// Before 3.8, Kong ends a request with an error page of its own whose call fails, and only forgets it. What is left is the call.
+#[test]
+fn a_request_whose_call_fails_unheard_gives_its_key_up_and_is_forgotten() {
+    let mut shop = shop(r#""per_tenant_in_flight": 3"#);
+    let calls: Vec<_> = ["a", "b", "c"].map(|key| sized(key).send(shop.one())).into();
+    let under_way = |shop: &Shop<FakeWebdis>| format!("{:?}", shop.one().plugin()).matches("OwnCall {").count();
+    assert_eq!(under_way(&shop), 3);
+    // One of them came to Redis, whose answer didn't come.
+    let asked = shop.one().host().pending_callouts();
+    shop.store.answer(&asked[0].1);
+    calls.into_iter().for_each(Call::forget);
+    shop.rest(Duration::from_secs(1));
+    assert_eq!((under_way(&shop), shop.store.0.ran("abandon")), (0, 3));
+    for (id, _) in asked {
+        assert!(!shop.one().answer_nothing(id), "nobody is there to hear it");
+    }
+    for key in ["a", "b", "c"] {
+        assert_eq!(state(&sized(key).send(shop.one()).also(&mut shop)), "claimed");
+    }
+    shop.is_quiet();
+}
+
+/// Nobody says of what a stream is forgotten that waits; it is the call that failed.
+#[test]
+fn a_webdis_that_fails_unheard_is_left_alone_after_a_while() {
+    let shop = shop("");
+    let mut asked = 0;
+    for n in 0..10 {
+        let call = sized(&n.to_string()).send(shop.one());
+        if call.paused() {
+            asked += 1;
+            call.forget();
+        } else {
+            is(call, 503, "store");
+        }
+        shop.tick();
+    }
+    assert_eq!(asked, 5);
+}
+
+/// There, a request whose call fails goes on, and its filter isn't told.
+#[test]
+fn kong_3_8_asks_no_webdis() {
+    let shop = shop("");
+    for version in ["3.8", "3.8.0", "3.8.1"] {
+        shop.proxy.set("kong.version", version);
+        let plugin = worker(&shop.proxy, WEBDIS, "");
+        is(sized("k").send(&plugin), 503, "store");
+        let open = worker(&shop.proxy, WEBDIS, r#""on_store_error": "open""#);
+        let call = sized("k").send(&open);
+        assert_eq!((call.passed(), state(&call).as_str()), (true, "unprotected"));
+        assert_eq!(count(&plugin, "dispatch") + count(&open, "dispatch"), 0);
+    }
+    shop.proxy.set("kong.version", "3.9.1");
+    assert_eq!(count(shop.one(), "dispatch"), 0);
+    assert!(sized("k").send(shop.one()).paused());
+}
+
+/// The same plugin in a VM that was made anew.
+fn anew(plugin: &Plugin, base: &str, more: &str) -> Plugin {
+    let comma = if more.is_empty() { "" } else { ", " };
+    Worker::start(plugin.host(), &format!("{{{base}{comma}{more}}}")).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// Kong lets a request go on behind an answer that only the former VM could have read.
+#[test]
+fn a_repeat_that_waited_in_a_vm_that_is_gone_is_refused() {
+    for (more, refused) in [("", true), (r#""on_store_error": "open""#, false), (r#""mode": "dry_run""#, false)] {
+        let shop = shop(more);
+        let call = sized("k").send(shop.one());
+        assert!(call.paused());
+        let (id, _) = shop.one().host().pending_callouts().pop().unwrap();
+        let now = anew(shop.one(), WEBDIS, more);
+        let call = call.anew(&now);
+        now.answer(id, &[(":status", "200")], b"{}");
+        assert_eq!((call.passed(), call.paused()), (!refused, false), "{more}");
+        if refused {
+            is(call, 503, "store");
+        }
+    }
+}
+
+/// Its headers came to the former VM, and its body comes to this one.
+#[test]
+fn a_request_whose_body_comes_to_a_new_vm_is_judged_there() {
+    let plugin = memory("");
+    let mut first = sized("k").send(&plugin);
+    let mut repeat = sized("k").begin(&plugin);
+    let mut other = keyless().with("content-length", "25").begin(&plugin);
+    let mut fresh = sized("j").begin(&plugin);
+    receipt(&mut first);
+    first.finish();
+    let now = anew(&plugin, MEMORY, "");
+    (repeat, other, fresh) = (repeat.anew(&now), other.anew(&now), fresh.anew(&now));
+    for call in [&mut repeat, &mut other, &mut fresh] {
+        call.request_body(ORDER, true);
+    }
+    replayed(repeat);
+    assert!(other.passed());
+    assert_eq!(state(&fresh), "claimed");
+    is(sized("j").send(&now), 409, "in_flight");
+}
+
 #[test]
 fn a_healthy_request_asks_for_no_property_that_nginx_would_log() {
     let plugin = memory("");

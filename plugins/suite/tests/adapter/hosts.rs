@@ -1,7 +1,8 @@
 //! The suite on the other host.
 
-use crate::support::{GET, ORDER, POST, call, worker};
-use sdk_shim::fake::FakeProxy;
+use crate::support::{Call, GET, ORDER, POST, Plugin, call, cause, worker};
+use core::time::Duration;
+use sdk_shim::fake::{FakeProxy, Worker};
 
 fn kong() -> FakeProxy {
     let proxy = FakeProxy::wasmx();
@@ -52,6 +53,59 @@ fn a_request_of_whose_end_nobody_hears_leaves_nothing_behind() {
     assert!(format!("{:?}", plugin.plugin()).contains("held: 0"), "{:?}", plugin.plugin());
 }
 
+const WITH_WEBDIS: &str = r#"{"circuit_breaker": {}, "insecure_literal": true, "idempotency": {"store": {"kind": "webdis", "cluster": "127.0.0.1:7379"},
+    "accept_reply_before_store": true, "secret": [{"literal": "a secret of more than sixteen bytes"}]}}"#;
+
+/// With a key, and its whole body.
+fn pay(plugin: &Plugin) -> Call {
+    let length = ORDER.len().to_string();
+    let keyed = sdk_shim::fake::Headers::from(POST).with("content-length", length.as_bytes());
+    let mut keyed = plugin.stream().with_body().request(keyed);
+    keyed.request_body(ORDER, true);
+    keyed
+}
+
+/// Before 3.8, Kong ends a request with an error page of its own whose call fails, and only forgets it.
+#[test]
+fn a_request_whose_call_fails_unheard_leaves_nothing_behind() {
+    let proxy = kong();
+    let plugin = worker(&proxy, WITH_WEBDIS);
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        let keyed = pay(&plugin);
+        assert!(keyed.paused());
+        calls.extend(plugin.host().pending_callouts().pop());
+        keyed.forget();
+    }
+    for _ in 0..100 {
+        proxy.advance(Duration::from_secs(1));
+        plugin.tick();
+    }
+    let left = format!("{:?}", plugin.plugin());
+    let count = |what: &str| left.matches(what).count();
+    let roots = format!("owner: {:?}", plugin.root());
+    assert_eq!((count("OwnCall {"), count("held: 0"), count("owner: ")), (0, 1, count(&roots)));
+    for (id, _) in calls {
+        assert!(!plugin.answer_nothing(id), "nobody is there to hear it");
+    }
+    assert!(call(&plugin, "200"));
+    assert!(plugin.host().traps().is_empty());
+}
+
+/// Kong makes a VM anew after a trap, and lets a request go on behind an answer that only the former one could have read.
+#[test]
+fn a_request_that_waited_in_a_vm_that_is_gone_is_refused() {
+    let proxy = kong();
+    let former = worker(&proxy, WITH_WEBDIS);
+    let waits = pay(&former);
+    assert!(waits.paused());
+    let (id, _) = former.host().pending_callouts().pop().unwrap();
+    let now = Worker::start(former.host(), WITH_WEBDIS).unwrap();
+    let waits = waits.anew(&now);
+    now.answer(id, &[(":status", "200")], b"whatever");
+    assert_eq!(waits.reply().as_ref().map(cause), Some("idempotency; cause=store"));
+}
+
 /// Each property that Kong has not would be a line in its error log, for each request.
 #[test]
 fn a_healthy_request_costs_kong_no_line_in_its_log() {
@@ -79,7 +133,7 @@ fn a_healthy_request_costs_kong_no_line_in_its_log() {
 }
 
 /// A query of GraphQL, answered with 200.
-fn query(plugin: &crate::support::Plugin, answer: &[u8]) -> bool {
+fn query(plugin: &Plugin, answer: &[u8]) -> bool {
     let (body, kind) = (br#"{"query": "{a}"}"#, ("content-type", "application/json"));
     let headers = [(":method", "POST"), (":path", "/graphql"), (":authority", "shop"), kind, ("content-length", "16")];
     let mut query = plugin.stream().with_body().request(&headers);

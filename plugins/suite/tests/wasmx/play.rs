@@ -19,7 +19,7 @@ pub(crate) enum Happening {
     Part { request: usize, end: bool },
     /// Another filter answers in the service's place.
     Gateway(usize),
-    /// Kong's own error page does, of which nobody here is told.
+    /// Kong's own error page does, of which nobody here is told: the service failed, or, before 3.8, a call that is waited for.
     ErrorPage(usize),
     /// An earlier filter answers a request that nobody here has seen.
     Unseen(usize),
@@ -168,8 +168,7 @@ impl<P: Plugin<FakeHost>> Kong<P> {
             Happening::Part { request, end } => self.with(request, |request| request.part(end)),
             Happening::Gateway(nth) => self.with(nth, Request::gateway),
             Happening::ErrorPage(nth) => {
-                let fails =
-                    nth.checked_rem(self.requests.len()).is_some_and(|nth| self.requests[nth].is_at_the_service());
+                let fails = nth.checked_rem(self.requests.len()).is_some_and(|nth| self.requests[nth].may_fail());
                 if fails {
                     self.take(nth).expect("a request").call.forget();
                 }
@@ -281,6 +280,10 @@ impl<P: Plugin<FakeHost>> Request<P> {
     /// Whether the service has it, and hasn't answered yet. nginx sends nothing before the whole body is there.
     fn is_at_the_service(&self) -> bool {
         self.call.passed() && self.body.is_none() && self.status.is_none()
+    }
+
+    fn may_fail(&self) -> bool {
+        self.is_at_the_service() || self.call.paused()
     }
 
     fn respond(&mut self, status: u16, json: bool) {
