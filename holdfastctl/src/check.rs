@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::document::Unreadable;
-use crate::entry::Entry;
+use crate::entry::{Entry, Variable};
 use crate::file::File;
 use crate::find;
 use crate::finding::Finding;
@@ -34,7 +34,8 @@ pub(crate) struct Outcome {
 /// Looks at files together: a cluster in one may be named in another.
 pub(crate) fn check(texts: Vec<(String, String)>, bare: Option<Bare>) -> Outcome {
     let (files, mut findings) = read(texts);
-    let entries: Vec<Entry<'_>> = files.iter().enumerate().flat_map(|(n, file)| entries(n, file, bare)).collect();
+    let mut entries: Vec<Entry<'_>> = files.iter().enumerate().flat_map(|(n, file)| entries(n, file, bare)).collect();
+    entries.iter_mut().filter(|entry| entry.kong).for_each(|entry| entry.environment = kong_environment(&files, entry));
     let plugins = entries.len();
     let context = Context { files: &files, entries };
     context.entries.iter().for_each(|entry| judge(entry, &mut findings));
@@ -68,6 +69,17 @@ fn entries(number: usize, file: &File, bare: Option<Bare>) -> Vec<Entry<'_>> {
         Some(Bare { module, kong }) => find::bare(number, file, module, kong).into_iter().collect(),
         None => find::entries(number, file),
     }
+}
+
+/// What Kong's workers have of their master's environment: what `kong.conf` names, or, where that file isn't here, whatever is asked for.
+fn kong_environment(files: &[File], entry: &Entry<'_>) -> Vec<Variable> {
+    let variable = |name: &str| Variable { name: name.to_owned(), value: None };
+    if let Some(settings) = files.iter().find(|file| file.has_settings) {
+        let named = settings.setting("nginx_main_env").map(|(value, _)| value).unwrap_or_default();
+        return named.split([';', ' ']).filter(|name| !name.is_empty() && *name != "env").map(variable).collect();
+    }
+    let secrets = entry.config.node.as_ref().map(|root| root.all(|node| node.get("env").is_some())).unwrap_or_default();
+    secrets.into_iter().filter_map(|secret| secret.get("env")?.text()).map(variable).collect()
 }
 
 /// Asks the plugin itself.

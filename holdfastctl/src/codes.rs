@@ -35,7 +35,7 @@ codes! {
     CONFIGURATION "HF002" Error "The plugin refuses this configuration."
         "Found by the plugin's own code. Envoy doesn't start with it, or rejects the push and goes on with the former one. In Kong the workers exit and clients hang, so it must not get there."
     LITERAL "HF003" Warning "A secret stands in the configuration."
-        "Envoy's /config_dump shows it, and so does whatever keeps the file. In Envoy let the environment have it: {\"env\": \"NAME\"}, and NAME in vm_config.environment_variables.host_env_keys. Kong gives filters no environment: keep such a file out of git."
+        "Envoy's /config_dump shows it, and so does whatever keeps the file. In Envoy let the environment have it: {\"env\": \"NAME\"}, and NAME in vm_config.environment_variables.host_env_keys. In Kong `nginx_main_env = NAME` lets a variable through (docs/hosts.md), or keep such a file out of git."
 
     FLAG_MISSING "HF101" Error "The plugin counts on `allow_on_headers_stop_iteration`, and Envoy's entry doesn't allow it."
         "`headers_stop_iteration: true` says that Envoy lets a filter read a body while it holds the headers. Without the flag Envoy never shows the body, and every request that is held hangs until it times out. Set `allow_on_headers_stop_iteration: true` beside `vm_config`."

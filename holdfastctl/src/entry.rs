@@ -113,10 +113,7 @@ fn moved(node: &Node, places: &[usize]) -> Node {
 impl Entry<'_> {
     /// A proxy that would run it.
     pub(crate) fn host(&self) -> FakeHost {
-        if self.kong {
-            return FakeHost::wasmx();
-        }
-        let host = FakeHost::envoy();
+        let host = if self.kong { FakeHost::wasmx() } else { FakeHost::envoy() };
         for Variable { name, value } in &self.environment {
             // Which value the proxy's own has can't be known here; it is long enough, and no other's.
             let unknown = || format!("the value of {name}, whatever it is, and long enough");

@@ -32,6 +32,20 @@ impl File {
         Self { name, chars: text.chars().collect(), text, documents: Vec::new(), has_settings: true }
     }
 
+    /// A setting's value, and its place.
+    pub(crate) fn setting(&self, name: &str) -> Option<(String, Span)> {
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            let start = at;
+            at += line.chars().count();
+            let said = line.split('#').next()?.trim_start().strip_prefix(name);
+            if let Some(value) = said.and_then(|said| said.trim_start().strip_prefix('=')) {
+                return Some((value.trim().to_owned(), start..start + line.trim_end().chars().count()));
+            }
+        }
+        None
+    }
+
     /// Line and column of a character, both from 1.
     pub(crate) fn position(&self, at: usize) -> (usize, usize) {
         let before = self.chars.get(..at.min(self.chars.len())).unwrap_or_default();

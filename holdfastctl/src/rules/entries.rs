@@ -66,7 +66,7 @@ pub(super) fn literals(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let Some(root) = &entry.config.node else { continue };
         root.walk(&mut |node| {
             if let Some((name, _)) = node.field("literal") {
-                let advice = if entry.kong { "a file that isn't in git" } else { "{\"env\": \"NAME\"}" };
+                let advice = "{\"env\": \"NAME\"}";
                 findings.push(Finding::new(&codes::LITERAL, entry.file, &name.span, "a secret as it is", advice));
             }
         });

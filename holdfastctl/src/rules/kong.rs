@@ -2,7 +2,7 @@
 
 use crate::check::Context;
 use crate::codes;
-use crate::document::{Node, Span};
+use crate::document::Node;
 use crate::entry::{Entry, Form};
 use crate::file::File;
 use crate::find::contains;
@@ -107,13 +107,13 @@ pub(super) fn settings(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let mut files = context.files.iter().enumerate();
     let Some((number, file)) = files.find(|(_, file)| file.has_settings) else { return };
     let kongs = || context.entries.iter().filter(|entry| entry.kong);
-    if kongs().next().is_some() && setting(file, "nginx_wasm_shm_kv").is_none() {
+    if kongs().next().is_some() && file.setting("nginx_wasm_shm_kv").is_none() {
         let advice = "nginx_wasm_shm_kv = 64m";
         findings.push(Finding::new(&codes::NO_SHARED, number, &(0..0), "no nginx_wasm_shm_kv", advice));
     }
     let Some(most) = kongs().filter_map(Entry::idempotency).map(|policy| policy.max_body).max() else { return };
     for name in ["nginx_http_client_body_buffer_size", "nginx_http_wasm_response_body_buffers"] {
-        let said = setting(file, name);
+        let said = file.setting(name);
         let room = said.as_ref().map_or(BODY_BUFFER, |(value, _)| bytes(value));
         if room < most {
             let found = said.as_ref().map_or_else(|| format!("no {name}"), |(value, _)| format!("{name} = {value}"));
@@ -122,23 +122,6 @@ pub(super) fn settings(context: &Context<'_>, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(&codes::BODY_BUFFER, number, &span, found, advice));
         }
     }
-}
-
-/// A setting's value, and its place.
-fn setting(file: &File, name: &str) -> Option<(String, Span)> {
-    let mut at = 0;
-    for line in file.text.split_inclusive('\n') {
-        let start = at;
-        at += line.chars().count();
-        let value = line
-            .split('#')
-            .next()
-            .and_then(|line| line.trim_start().strip_prefix(name)?.trim_start().strip_prefix('='));
-        if let Some(value) = value {
-            return Some((value.trim().to_owned(), start..start + line.trim_end().chars().count()));
-        }
-    }
-    None
 }
 
 /// `128k`, or `4 32k`: so many of that size.

@@ -56,6 +56,19 @@ fn the_same_configuration_is_good_for_one_proxy_and_not_for_the_other() {
 }
 
 #[test]
+fn a_secret_in_kong_must_be_let_through_by_nginx() {
+    let folder = folder("environment");
+    let kong = "_format_version: '3.0'\nservices:\n- name: a\n  url: http://a\n  plugins:\n  - name: circuit_breaker\n    config: {debug_token: {env: TOKEN}}\n";
+    std::fs::write(folder.join("kong.yml"), kong).expect("a file");
+    assert_eq!(told(&answer(&folder, &["check", "kong.yml"])), [""; 0], "what isn't known here may be there");
+    for (lets, expected) in [("TOKEN", vec![]), ("A; env TOKEN", vec![]), ("OTHER", vec!["HF002 kong.yml:7:27"])] {
+        let conf = format!("nginx_wasm_shm_kv = 64m\nnginx_main_env = {lets}\n");
+        std::fs::write(folder.join("kong.conf"), conf).expect("a file");
+        assert_eq!(told(&answer(&folder, &["check", "kong.yml", "kong.conf"])), expected, "{lets}");
+    }
+}
+
+#[test]
 fn a_schema_is_the_one_that_kong_reads() {
     let shipped = std::fs::read_to_string(repository().join("kong-configs/circuit_breaker.meta.json")).expect("a file");
     let shipped: serde_json::Value = serde_json::from_str(&shipped).expect("JSON");

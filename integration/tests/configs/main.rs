@@ -8,6 +8,7 @@ mod health;
 mod idempotency;
 mod metrics;
 mod protocol_health;
+mod remote_fetch;
 #[path = "../../src/bin/demo/shipped.rs"]
 mod shipped;
 
@@ -22,7 +23,7 @@ use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 13] = [
+const BOOTSTRAPS: [&str; 14] = [
     "active-active.yaml",
     hardened::NEW,
     hardened::OLD,
@@ -33,6 +34,7 @@ const BOOTSTRAPS: [&str; 13] = [
     metrics::FILE,
     "minimal.yaml",
     protocol_health::FILE,
+    remote_fetch::FILE,
     "reroute.yaml",
     "retry-budget.yaml",
     "upstream-chain.yaml",

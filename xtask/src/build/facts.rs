@@ -48,7 +48,11 @@ mod tests {
         assert_eq!((section[1] & 0x80, section.len()), (0x80, 3 + size));
         assert_eq!(&section[3..12], b"\x08holdfast");
         let json: String = section[12..].iter().map(|byte| char::from(*byte)).collect();
-        assert!(json.starts_with(r#"{"name":"a_module_with_a_long_name","version":""#) && json.contains(r#""git":"abcdef12""#), "{json}");
+        assert!(
+            json.starts_with(r#"{"name":"a_module_with_a_long_name","version":""#)
+                && json.contains(r#""git":"abcdef12""#),
+            "{json}"
+        );
     }
 
     #[test]
