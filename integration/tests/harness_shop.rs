@@ -58,8 +58,21 @@ fn what_was_paid_is_told_by_key() -> TestResult {
         let reply = customer.pay(key)?;
         assert_eq!((reply.status, reply.served_by()), (201, Some("eu")));
     }
-    let told = json!({"service": "eu", "executed": 3, "declined": 0, "keys": {"a": 2, "b": 1}, "repeated": {"a": 2}});
+    let told = json!({"service": "eu", "asked": 3, "executed": 3, "declined": 0, "keys": {"a": 2, "b": 1}, "repeated": {"a": 2}});
     assert_eq!(customer.ledger()?, told);
+    Ok(())
+}
+
+#[test]
+fn every_request_that_came_is_counted_whatever_became_of_it() -> TestResult {
+    let customer = Customer::enter()?;
+    customer.pay("a")?;
+    client::get(customer.rest, "/orders", &[])?;
+    customer.query()?;
+    customer.grpc("/shop.Orders/Get")?;
+    customer.fault("503")?;
+    customer.pay("b")?;
+    assert_eq!(customer.ledger()?["asked"], 5);
     Ok(())
 }
 

@@ -128,6 +128,11 @@ impl Ledger {
         self.state.book().all().len()
     }
 
+    /// Requests that came, reads among them where trouble meets those too.
+    pub fn asked(&self) -> u64 {
+        self.state.asked()
+    }
+
     /// Payments that [`Trouble::Decline`] or [`Trouble::Degrade`] met: nothing was done.
     pub fn declined(&self) -> usize {
         self.state.book().declined

@@ -56,6 +56,11 @@ impl State {
         self.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Each draws once.
+    pub(super) fn asked(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     async fn answer(&self, hangup: &Hangup, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         if matches!(head.method, Method::GET | Method::HEAD) {

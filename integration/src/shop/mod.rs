@@ -6,7 +6,7 @@
 //! | request | answer |
 //! |---|---|
 //! | GET `/healthz` | 200: the process is there |
-//! | GET `/ledger` | `{"service": "rest-eu", "executed": 2, "declined": 0, "keys": {"\"k-1\"": 1}, "repeated": {}}`: what was paid, by idempotency key |
+//! | GET `/ledger` | `{"service": "rest-eu", "asked": 7, "executed": 2, "declined": 0, "keys": {"\"k-1\"": 1}, "repeated": {}}`: how many requests came, and what was paid, by idempotency key |
 //! | GET `/fault` | `{"fault": "none"}` |
 //! | PUT `/fault`, body `503` | moves the switch: [`Ailment`] |
 //!
@@ -117,10 +117,18 @@ impl Services {
         }
     }
 
+    /// Requests that came, whatever became of them: what retries cost a service.
+    fn asked(&self) -> u64 {
+        let rest = self.rest.as_ref().map_or(0, Ledger::asked);
+        [&self.grpc, &self.graphql].into_iter().flatten().map(Upstream::hits).sum::<u64>() + rest
+    }
+
     fn ledger(&self, name: &str) -> Value {
-        let Some(ledger) = &self.rest else { return json!({"service": name}) };
+        let asked = self.asked();
+        let Some(ledger) = &self.rest else { return json!({"service": name, "asked": asked}) };
         json!({
             "service": name,
+            "asked": asked,
             "executed": ledger.total(),
             "declined": ledger.declined(),
             "keys": ledger.executed(),
