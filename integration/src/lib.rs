@@ -36,6 +36,7 @@
 #![allow(clippy::disallowed_methods, reason = "the harness lives in real time")]
 
 pub mod capabilities;
+pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod draw;

@@ -137,6 +137,12 @@ impl Cmd {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Runs it with this terminal; whether it says that all is well. Its process group is ours: Ctrl-C reaches both.
+    pub(crate) fn attached(mut self) -> Result<bool> {
+        let status = self.command.status().with_context(|| format!("can't start {}", self.label))?;
+        Ok(status.success())
+    }
+
     /// Becomes this command, so that signals reach it and nothing stays behind. Returns only if it can't be started.
     pub(crate) fn exec(mut self) -> anyhow::Error {
         self.command.env_remove("CARGO_TERM_COLOR").stdin(Stdio::inherit());

@@ -1,5 +1,6 @@
 //! `cargo xtask compose`: two gateways, two regions, a Redis and a Prometheus, as `integration/compose` has them.
 
+mod chaos;
 mod places;
 mod project;
 mod smoke;
@@ -22,6 +23,9 @@ cargo xtask compose <command>
   down               takes it all down: containers, networks, volumes, and the Docker engine if it was started here
   logs [SERVICE …]   what they say
   -- …               whatever else compose can do with it: -- ps, -- kill redis, -- pause edge-a
+  chaos [--local] [--only N,N]
+                     everything twice, with Holdfast and without, is broken in the same ways at the same time; which hypotheses hold
+                     (target/chaos/report.html)
   smoke [--local]    up, a few requests whose answers are known, down, and nothing is left";
 
 /// Runs one of them.
@@ -32,6 +36,7 @@ pub(crate) fn command(context: &Context, args: &[String]) -> Result<ExitCode> {
         "down" if rest.is_empty() => down(context)?,
         "logs" => return become_compose(context, args),
         "--" => return become_compose(context, rest),
+        "chaos" => return chaos::run(context, rest),
         "smoke" => smoke::run(context, Source::read(rest)?)?,
         "help" | "--help" | "-h" => println!("{USAGE}"),
         _ => bail!("don't know `compose {}`\n\n{USAGE}", args.join(" ")),
@@ -54,14 +59,15 @@ fn down(context: &Context) -> Result<()> {
         note("no Docker engine answers, so nothing is up");
         return Ok(());
     };
-    let engine = [project::NAME, smoke::NAME].into_iter().try_fold(engine, |engine, name| {
-        // A smoke test that was interrupted leaves something too.
-        let project = Project::new(context, engine, name, Source::Public, Ports::AsConfigured);
-        if project.is_there() {
-            project.down()?;
-        }
-        anyhow::Ok(project.into_engine())
-    })?;
+    let engine =
+        [project::NAME, smoke::NAME, chaos::WITH, chaos::WITHOUT].into_iter().try_fold(engine, |engine, name| {
+            // Tests and experiments that were interrupted leave something too.
+            let project = Project::new(context, engine, name, Source::Public, Ports::AsConfigured);
+            if project.is_there() {
+                project.down()?;
+            }
+            anyhow::Ok(project.into_engine())
+        })?;
     engine.stop_if_idle(context)?;
     if !docker::ours_runs(context) {
         note("nothing of it is left; target/docker keeps what images are made of, and can be removed");

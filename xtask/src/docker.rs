@@ -18,7 +18,7 @@ use crate::progress::note;
 const PACKAGES: [&str; 3] = ["docker.io", "docker-compose", "iptables"];
 
 /// An engine that answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Engine {
     /// Where ours listens; `None` for the machine's, which the client finds as it always does.
     ours: Option<String>,
@@ -98,7 +98,8 @@ impl Engine {
         Ok(())
     }
 
-    fn speaking(&self, command: Cmd) -> Cmd {
+    /// A program that speaks to it by Docker's client.
+    pub(crate) fn speaking(&self, command: Cmd) -> Cmd {
         match &self.ours {
             Some(host) => command.env("DOCKER_HOST", host),
             None => command,

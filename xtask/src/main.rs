@@ -44,7 +44,7 @@ cargo xtask <command>
                      --thorough runs the stories with the separate modules and with the suite on both Envoys
   bench …            CPU time per request on a real Envoy (builds first)
   capabilities …     what Envoy must let each module do, as YAML (builds first)
-  compose …          two gateways, two regions, Redis and Prometheus in containers: up, down, logs, smoke
+  compose …          two gateways, two regions, Redis and Prometheus in containers: up, down, logs, smoke, chaos
   images [--local]   the images that compose runs; --local makes stand-ins for the public ones too
   simulate …         what a retry budget does to layers of gateways, in virtual time (needs no Envoy)
 

@@ -1,5 +1,6 @@
 //! One request.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,13 @@ type Pool = Client<HttpConnector, Full<Bytes>>;
 static HTTP1: LazyLock<Pool> = LazyLock::new(|| pool(false));
 static HTTP2: LazyLock<Pool> = LazyLock::new(|| pool(true));
 
+/// Long on a loopback and between containers; a container that is gone doesn't even refuse.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// A request to 127.0.0.1, made step by step; it can be sent any number of times.
 #[derive(Clone, Debug)]
 pub struct Call {
+    address: IpAddr,
     port: u16,
     method: Method,
     path: String,
@@ -39,6 +44,7 @@ impl Call {
     /// A GET with a timeout of 10 s.
     pub fn get(port: u16, path: &str) -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
             port,
             method: Method::GET,
             path: path.into(),
@@ -59,6 +65,13 @@ impl Call {
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
+        self
+    }
+
+    /// Another machine, as for clients in a container.
+    #[must_use]
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.address = address;
         self
     }
 
@@ -119,7 +132,7 @@ impl Call {
         runtime::block_on(self.fetch())
     }
 
-    pub(super) async fn fetch(&self) -> TestResult<Response> {
+    pub(crate) async fn fetch(&self) -> TestResult<Response> {
         let start = Instant::now();
         let answer = tokio::time::timeout(self.timeout, async { collect(self.open().await?, start).await });
         answer.await.map_err(|_| anyhow!("no complete answer from {self} within {:?}", self.timeout))?
@@ -137,7 +150,7 @@ impl Call {
     }
 
     fn request(&self) -> TestResult<Request<Full<Bytes>>> {
-        let uri = format!("http://127.0.0.1:{}{}", self.port, self.path);
+        let uri = format!("http://{}{}", SocketAddr::from((self.address, self.port)), self.path);
         let mut request = Request::builder().method(self.method.clone()).uri(uri).body(Full::new(self.body.clone()))?;
         for (name, value) in &self.headers {
             let value = HeaderValue::from_bytes(value).with_context(|| format!("header {name}"))?;
@@ -149,7 +162,7 @@ impl Call {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} 127.0.0.1:{}{}", self.method, self.port, self.path)
+        write!(out, "{} {}{}", self.method, SocketAddr::from((self.address, self.port)), self.path)
     }
 }
 
@@ -162,6 +175,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 fn pool(http2: bool) -> Pool {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
     Client::builder(TokioExecutor::new()).http2_only(http2).build(connector)
 }
 

@@ -34,8 +34,13 @@ pub struct GrpcReply {
 /// # Errors
 /// When there is no complete answer. A gRPC status is never an error.
 pub fn grpc(port: u16, path: &str, message: &[u8], headers: &[(&str, &str)]) -> TestResult<GrpcReply> {
-    let call = Call::post(port, path, &framed(message)).http2().headers(headers);
-    Ok(GrpcReply::from(call.header("content-type", "application/grpc").header("te", "trailers").send()?))
+    Ok(GrpcReply::from(grpc_call(port, path, message).headers(headers).send()?))
+}
+
+/// The same, to be sent.
+pub fn grpc_call(port: u16, path: &str, message: &[u8]) -> Call {
+    let call = Call::post(port, path, &framed(message)).http2();
+    call.header("content-type", "application/grpc").header("te", "trailers")
 }
 
 /// A message with its prefix.

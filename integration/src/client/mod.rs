@@ -24,7 +24,7 @@ mod tally;
 mod ws;
 
 pub use call::Call;
-pub use grpc::{GrpcReply, grpc};
+pub use grpc::{GrpcReply, grpc, grpc_call};
 pub(crate) use grpc::{framed, unframed};
 pub use raw::raw;
 pub use response::Response;

@@ -70,6 +70,12 @@ impl<'a> Project<'a> {
         Self { context, engine, name, settings }
     }
 
+    /// Another variable of the compose file.
+    pub(super) fn setting(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }

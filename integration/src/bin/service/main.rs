@@ -1,4 +1,5 @@
 //! The services of `integration/compose`: one region's payments and orders, and the switch that makes them sick. See `integration::shop`.
+//! And their customers, for `cargo xtask compose chaos`: `integration::chaos::load`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a container")]
 
 mod args;
@@ -27,6 +28,7 @@ fn run(wish: Wish) -> TestResult {
     match wish {
         Wish::Help => print!("{}", args::USAGE),
         Wish::Check(port) => check(port)?,
+        Wish::Load(load) => drop(load.run(|| println!("begun"), |record| println!("{}", record.write()))?),
         Wish::Serve(args) => serve(&args)?,
     }
     Ok(())

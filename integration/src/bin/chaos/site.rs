@@ -1,0 +1,217 @@
+//! One side: the containers of one compose project.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use integration::chaos::{Action, Config, Sample};
+use integration::{Call, TestResult, client, eventually};
+use serde_json::Value;
+
+use crate::docker::{docker, docker_with};
+
+pub(crate) const NODES: [&str; 2] = ["edge-a", "edge-b"];
+/// What a node is in.
+const NETWORKS: [&str; 4] = ["front", "store", "eu", "us"];
+const SERVICES: [&str; 6] = ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us"];
+const STORES: [&str; 2] = ["redis", "redis-replica"];
+/// A gateway's start takes a second or two.
+const WELL: Duration = Duration::from_secs(30);
+const SHIPPED: &str = include_str!("../../../compose/envoy/holdfast.yaml");
+
+/// Where one side is.
+pub(crate) struct Site {
+    /// In file names and tables.
+    pub(crate) name: &'static str,
+    pub(crate) project: String,
+    /// The services' switches, on 127.0.0.1.
+    switches: BTreeMap<String, u16>,
+}
+
+// === impl Site ===
+
+impl Site {
+    /// By a variable: `project rest-eu=32768 …`.
+    pub(crate) fn find(name: &'static str, variable: &str) -> TestResult<Self> {
+        let words = std::env::var(variable).with_context(|| format!("{variable}: run `cargo xtask compose chaos`"))?;
+        let (project, places) = words.split_once(' ').with_context(|| format!("{variable}: {words}"))?;
+        let place = |word: &str| {
+            let (name, port) = word.split_once('=').with_context(|| word.to_owned())?;
+            Ok((name.to_owned(), port.parse()?))
+        };
+        let switches = places.split_whitespace().map(place).collect::<TestResult<_>>()?;
+        Ok(Self { name, project: project.to_owned(), switches })
+    }
+
+    /// Does it.
+    pub(crate) fn act(&self, action: Action) -> TestResult {
+        match action {
+            Action::Suffer(services, word) => services.iter().try_for_each(|service| self.suffer(service, word)),
+            Action::Kill(service) => self.order(&["kill"], service),
+            Action::Start(service) => self.order(&["start"], service),
+            Action::Pause(service) => self.order(&["kill", "--signal", "STOP"], service),
+            Action::Unpause(service) => self.order(&["kill", "--signal", "CONT"], service),
+            Action::Restart(service) => self.order(&["restart", "--time", "2"], service),
+            Action::Cut(service, network) => self.order(&["network", "disconnect", &self.network(network)], service),
+            Action::Join(service, network) => self.order(&["network", "connect", &self.network(network)], service),
+            Action::Redis(service, words) => self.redis(service, words),
+            Action::Push(node, config) => self.push(node, config),
+        }
+    }
+
+    /// Undoes whatever was done, and gives the gateways a new start: nothing of one experiment reaches the next one.
+    pub(crate) fn heal(&self) -> TestResult {
+        for service in NODES.into_iter().chain(STORES) {
+            self.revive(service)?;
+        }
+        SERVICES.iter().try_for_each(|service| self.suffer(service, "none"))?;
+        self.redis("redis", &["replicaof", "no", "one"])?;
+        self.redis("redis", &["config", "set", "maxmemory", "0"])?;
+        self.redis("redis", &["flushall"])?;
+        self.redis("redis-replica", &["replicaof", "redis", "6379"])?;
+        for node in NODES {
+            self.rejoin(node)?;
+            self.push(node, Config::Shipped)?;
+            self.order(&["restart", "--time", "0"], node)?;
+        }
+        NODES.iter().try_for_each(|node| self.wait_for(node))
+    }
+
+    /// What the services have done of the run whose keys begin so, since the time that `at` says.
+    pub(crate) fn sample(&self, at: Duration, keys: &str) -> TestResult<Sample> {
+        let mut sample = Sample { at, ..Sample::default() };
+        for service in SERVICES {
+            sample.asked += self.ledger(service)?["asked"].as_u64().context("a ledger without `asked`")?;
+        }
+        let executed = self.executed(keys)?;
+        (sample.keys, sample.executions) = (executed.len() as u64, executed.values().sum());
+        Ok(sample)
+    }
+
+    /// How often each key of a run was executed, in both regions together.
+    pub(crate) fn executed(&self, keys: &str) -> TestResult<BTreeMap<String, u64>> {
+        let mut executed = BTreeMap::new();
+        for service in ["rest-eu", "rest-us"] {
+            let ledger = self.ledger(service)?;
+            for (key, times) in ledger["keys"].as_object().context("a ledger without keys")? {
+                if key.strip_prefix(keys).is_some_and(|rest| rest.starts_with('-')) {
+                    *executed.entry(key.clone()).or_insert(0) += times.as_u64().unwrap_or(0);
+                }
+            }
+        }
+        Ok(executed)
+    }
+
+    /// Configurations that a node has refused since its start.
+    pub(crate) fn refused_configs(&self, node: &str) -> TestResult<u64> {
+        let stats = self.ask(node, 9901, "/stats?filter=extension_config_discovery")?;
+        let refused = |line: &'_ str| line.contains(".update_rejected: ") || line.contains(".update_failure: ");
+        let counts = stats.lines().filter(|line| refused(line)).filter_map(|line| line.rsplit_once(": "));
+        Ok(counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum())
+    }
+
+    /// What a node has said for so long.
+    pub(crate) fn log(&self, node: &str, since: Duration) -> TestResult<String> {
+        docker(&["logs", "--since", &format!("{}s", since.as_secs()), &self.container(node)?])
+    }
+
+    /// The image of the services, which has their customers too.
+    pub(crate) fn customers(&self) -> TestResult<String> {
+        docker(&["inspect", "--format", "{{.Config.Image}}", &self.container("rest-eu")?])
+    }
+
+    pub(crate) fn network(&self, name: &str) -> String {
+        format!("{}_{name}", self.project)
+    }
+
+    fn ledger(&self, service: &str) -> TestResult<Value> {
+        client::get(self.switch(service)?, "/ledger", &[])?.json()
+    }
+
+    fn suffer(&self, service: &str, word: &str) -> TestResult {
+        let reply = Call::post(self.switch(service)?, "/fault", word.as_bytes()).method("PUT".parse()?).send()?;
+        ensure!(reply.status == 200, "{service} {word}: {}", reply.text());
+        Ok(())
+    }
+
+    fn switch(&self, service: &str) -> TestResult<u16> {
+        self.switches.get(service).copied().with_context(|| format!("nobody said where {service} is"))
+    }
+
+    fn order(&self, words: &[&str], service: &str) -> TestResult {
+        docker(&[words, &[&self.container(service)?]].concat()).map(drop)
+    }
+
+    /// The id of a service's container, running or not.
+    fn container(&self, service: &str) -> TestResult<String> {
+        let of = |name: &str, value: &str| format!("label=com.docker.compose.{name}={value}");
+        let (project, service) = (of("project", &self.project), of("service", service));
+        let ids = docker(&["ps", "--all", "--quiet", "--filter", &project, "--filter", &service])?;
+        ids.lines().next().map(str::to_owned).with_context(|| format!("{} has no {service}", self.project))
+    }
+
+    fn redis(&self, service: &str, words: &[&str]) -> TestResult {
+        let said = docker(&[&["exec", &self.container(service)?, "redis-cli"], words].concat())?;
+        ensure!(said == "OK" || said.starts_with("OK "), "{service}: {}: {said}", words.join(" "));
+        Ok(())
+    }
+
+    fn revive(&self, service: &str) -> TestResult {
+        let container = self.container(service)?;
+        match docker(&["inspect", "--format", "{{.State.Status}}", &container])?.as_str() {
+            // It may stand still.
+            "running" => self.order(&["kill", "--signal", "CONT"], service),
+            "exited" => self.order(&["start"], service),
+            other => bail!("{service} is {other}"),
+        }?;
+        if STORES.contains(&service) {
+            let ready = || anyhow::Ok(docker(&["exec", &container, "redis-cli", "ping"])? == "PONG");
+            eventually("Redis answers", WELL, ready)?;
+        }
+        Ok(())
+    }
+
+    fn rejoin(&self, node: &str) -> TestResult {
+        let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let joined = docker(&["inspect", "--format", format, &self.container(node)?])?;
+        let missing = |name: &&str| !joined.split_whitespace().any(|there| there == self.network(name));
+        NETWORKS
+            .into_iter()
+            .filter(missing)
+            .try_for_each(|network| self.order(&["network", "connect", &self.network(network)], node))
+    }
+
+    /// Asks as the compose file's own probe does, which comes too seldom here.
+    fn wait_for(&self, node: &str) -> TestResult {
+        let well = || anyhow::Ok(self.ask(node, 10_000, "/healthz")?.starts_with("HTTP/1.1 200 "));
+        eventually(&format!("{node} is well"), WELL, well)
+    }
+
+    /// A GET from within a node's container: its image has no curl.
+    fn ask(&self, node: &str, port: u16, path: &str) -> TestResult<String> {
+        let request = format!("GET {path} HTTP/1.1\\r\\nhost: {node}\\r\\nconnection: close\\r\\n\\r\\n");
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf '{request}' >&3; cat <&3");
+        docker(&["exec", &self.container(node)?, "bash", "-c", &script])
+    }
+
+    /// As an operator does it: a new file, then a rename.
+    fn push(&self, node: &str, config: Config) -> TestResult {
+        let install = self.container("install")?;
+        let image = docker(&["inspect", "--format", "{{.Config.Image}}", &install])?;
+        let script = format!(
+            "cat > /nodes/{node}/.part && chmod 644 /nodes/{node}/.part && mv /nodes/{node}/.part /nodes/{node}/holdfast.yaml"
+        );
+        let run = ["run", "--rm", "--interactive", "--network", "none", "--volumes-from", &install, &image];
+        docker_with(&text(config), &[&run[..], &["sh", "-ec", &script]].concat()).map(drop)
+    }
+}
+
+/// What is pushed.
+fn text(config: Config) -> String {
+    match config {
+        Config::Shipped => SHIPPED.to_owned(),
+        Config::UnknownField => SHIPPED.replace("\"metrics\": {}", "\"metrics\": {\"sulk\": true}"),
+        Config::CutShort => SHIPPED.chars().take(SHIPPED.chars().count() / 2).collect(),
+        Config::BadModule => SHIPPED.replace("holdfast_suite.wasm", "envoy.yaml"),
+    }
+}

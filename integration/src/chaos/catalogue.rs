@@ -1,0 +1,258 @@
+//! The experiments.
+//!
+//! Spans of checks begin where a fault must have been found out: the breaker wants ten calls of a service at one gateway, and what hangs is known
+//! to hang after three seconds.
+
+use super::load::Manner;
+use super::{Action, Check, Config, Experiment, Kind, Phase, Whom};
+use Action::{Cut, Join, Kill, Pause, Push, Redis, Restart, Start, Suffer, Unpause};
+
+const EU: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu"];
+const IN_PROTOCOL: &[&str] = &["grpc-eu", "graphql-eu"];
+const ALL: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us"];
+const PER_SECOND: u32 = 80;
+
+/// All of them, in the order of their numbers.
+pub fn all() -> Vec<Experiment> {
+    vec![
+        region_fails(),
+        node_fails(),
+        store_fails(),
+        region_is_cut_off(),
+        retry_storm(),
+        sick_in_protocol(),
+        bad_config(),
+        store_is_full(),
+    ]
+}
+
+fn region_fails() -> Experiment {
+    let served = |span| Check::Served(Whom::Movers, span, 90.0);
+    Experiment {
+        number: 1,
+        name: "a region's services fail, hang, reset, are slow",
+        hypothesis: "Users who may be served elsewhere are, within seconds, whatever the failure looks like; payments are executed once.",
+        seconds: 78,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(3, "503", &[Suffer(EU, "503")]),
+            Phase::well(12, &[Suffer(EU, "none")]),
+            Phase::new(21, "hang", &[Suffer(EU, "hang")]),
+            Phase::well(33, &[Suffer(EU, "none")]),
+            Phase::new(42, "reset", &[Suffer(EU, "reset")]),
+            Phase::well(51, &[Suffer(EU, "none")]),
+            Phase::new(60, "slow", &[Suffer(EU, "slow")]),
+            Phase::well(72, &[Suffer(EU, "none")]),
+        ],
+        checks: vec![
+            served((8, 12)),
+            served((27, 33)),
+            served((47, 51)),
+            served((66, 72)),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: true,
+    }
+}
+
+fn node_fails() -> Experiment {
+    Experiment {
+        number: 2,
+        name: "a gateway is killed, stands still, restarts",
+        hypothesis: "The other gateway serves everybody, and answers for what the first one had begun: no payment is executed twice.",
+        seconds: 38,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(3, "killed", &[Kill("edge-a")]),
+            Phase::well(9, &[Start("edge-a")]),
+            Phase::new(15, "stands still", &[Pause("edge-a")]),
+            Phase::well(21, &[Unpause("edge-a")]),
+            Phase::new(28, "restart", &[Restart("edge-a")]),
+            Phase::well(31, &[]),
+        ],
+        checks: vec![
+            Check::Served(Whom::All, (0, 38), 97.0),
+            Check::Served(Whom::All, (33, 38), 99.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: false,
+    }
+}
+
+fn store_fails() -> Experiment {
+    Experiment {
+        number: 3,
+        name: "Redis is killed, stands still, fails over; one gateway loses it",
+        hypothesis: "Whatever becomes of the store: no payment is executed twice, though it is sent to both gateways; what pays nothing isn't touched; where the store is back, or its replica takes over, payments go on.",
+        seconds: 46,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(3, "killed", &[Kill("redis")]),
+            Phase::well(8, &[Start("redis")]),
+            Phase::new(14, "stands still", &[Pause("redis")]),
+            Phase::well(19, &[Unpause("redis")]),
+            Phase::new(25, "cut from edge-a", &[Cut("edge-a", "store")]),
+            Phase::well(30, &[Join("edge-a", "store")]),
+            Phase::new(36, "fails over", &[Kill("redis"), Redis("redis-replica", &["replicaof", "no", "one"])]),
+            Phase::well(39, &[]),
+        ],
+        checks: vec![
+            Check::Served(Whom::For(Kind::Read), (0, 46), 99.0),
+            Check::Quick(Whom::For(Kind::Read), (0, 46), 500.0),
+            Check::Served(Whom::For(Kind::Pay), (26, 30), 90.0),
+            Check::Served(Whom::For(Kind::Pay), (41, 46), 95.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: true,
+    }
+}
+
+fn region_is_cut_off() -> Experiment {
+    let both = |action: fn(&'static str, &'static str) -> Action| ["edge-a", "edge-b"].map(|node| action(node, "eu"));
+    Experiment {
+        number: 4,
+        name: "a region can't be reached",
+        hypothesis: "Users who may be served elsewhere are, within seconds, and come home when the way is there again.",
+        seconds: 32,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![Phase::new(3, "eu is cut off", &both(Cut)), Phase::well(15, &both(Join))],
+        checks: vec![
+            Check::Served(Whom::Movers, (9, 15), 90.0),
+            Check::Served(Whom::All, (27, 32), 99.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: false,
+    }
+}
+
+fn retry_storm() -> Experiment {
+    Experiment {
+        number: 5,
+        name: "a retry storm: everything fails, and clients retry five times at once",
+        hypothesis: "Services that fail get no more requests than clients want answered, whatever gateways and clients retry; and are served again when they are well.",
+        seconds: 32,
+        per_second: PER_SECOND,
+        manner: Manner::Storm,
+        phases: vec![
+            Phase::new(3, "503, both regions", &[Suffer(ALL, "503")]),
+            Phase::well(13, &[Suffer(ALL, "none")]),
+        ],
+        checks: vec![
+            Check::Spared((3, 13), 2.0),
+            Check::Spared((7, 13), 1.0),
+            Check::Served(Whom::All, (27, 32), 99.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: true,
+    }
+}
+
+fn sick_in_protocol() -> Experiment {
+    Experiment {
+        number: 6,
+        name: "gRPC and GraphQL are sick only in their protocol",
+        hypothesis: "A service whose failures all have status 200 is left as one that answers 503.",
+        seconds: 30,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(3, "sick", &[Suffer(IN_PROTOCOL, "sick")]),
+            Phase::well(15, &[Suffer(IN_PROTOCOL, "none")]),
+        ],
+        checks: vec![
+            Check::Served(Whom::MoversFor(Kind::Grpc), (9, 15), 90.0),
+            Check::Served(Whom::MoversFor(Kind::Graphql), (9, 15), 90.0),
+            Check::Served(Whom::All, (26, 30), 99.0),
+        ],
+        contrast: true,
+    }
+}
+
+fn bad_config() -> Experiment {
+    Experiment {
+        number: 7,
+        name: "bad settings and a bad module are pushed to one gateway",
+        hypothesis: "It refuses them and goes on with the ones that it has; nobody notices.",
+        seconds: 22,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(3, "unknown field", &[Push("edge-a", Config::UnknownField)]),
+            Phase::new(7, "half a file", &[Push("edge-a", Config::CutShort)]),
+            Phase::new(11, "bad module", &[Push("edge-a", Config::BadModule)]),
+            Phase::well(15, &[Push("edge-a", Config::Shipped)]),
+        ],
+        checks: vec![
+            Check::Served(Whom::All, (0, 22), 99.0),
+            Check::ConfigsRefused(3),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: false,
+    }
+}
+
+fn store_is_full() -> Experiment {
+    Experiment {
+        number: 10,
+        name: "Redis is full",
+        hypothesis: "A store that takes no more is told from one that has room: payments are refused rather than run unprotected, and nothing else is touched.",
+        seconds: 24,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(4, "full", &[Redis("redis", &["config", "set", "maxmemory", "1"])]),
+            Phase::well(12, &[Redis("redis", &["config", "set", "maxmemory", "0"])]),
+        ],
+        checks: vec![
+            Check::Served(Whom::For(Kind::Read), (0, 24), 99.0),
+            Check::Served(Whom::For(Kind::Pay), (19, 24), 99.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_experiment_has_a_number_of_its_own_and_ends_well() {
+        let numbers: Vec<u8> = all().iter().map(|experiment| experiment.number).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        for experiment in all() {
+            assert!(experiment.phases.last().is_some_and(|phase| phase.title.is_empty()), "{}", experiment.name);
+            assert!(experiment.phases.is_sorted_by(|one, next| one.at < next.at), "{}", experiment.name);
+        }
+    }
+
+    #[test]
+    fn nothing_is_checked_that_is_not_played() {
+        for experiment in all() {
+            for check in &experiment.checks {
+                let (Check::Served(_, span, _) | Check::Quick(_, span, _) | Check::Spared(span, _)) = check else {
+                    continue;
+                };
+                assert!(span.0 < span.1 && span.1 <= experiment.seconds, "{}: {}", experiment.name, check.words());
+            }
+        }
+    }
+
+    /// Beside it the start of everything, its end, and a new start of the gateways before each.
+    #[test]
+    fn all_of_it_leaves_room_in_a_quarter_of_an_hour() {
+        let seconds: u32 = all().iter().map(|experiment| experiment.seconds).sum();
+        assert!(seconds <= 8 * 60, "{seconds} s");
+    }
+}

@@ -1,0 +1,183 @@
+//! What must hold, and whether it did.
+
+use super::run::{p99, ratio};
+use super::{Kind, Record, Run};
+
+/// Something that must hold in a steady state: after the time that it takes to find a fault out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Check {
+    /// Of these requests at least so many of 100 got what they wanted.
+    Served(Whom, Span, f64),
+    /// 99 of 100 of these requests took at most so many milliseconds.
+    Quick(Whom, Span, f64),
+    /// For each request of a client at most so many reached services.
+    Spared(Span, f64),
+    /// No payment was executed twice.
+    PaidOnce,
+    /// None was acknowledged and not executed.
+    NoneLost,
+    /// A node refused at least so many configurations.
+    ConfigsRefused(u64),
+}
+
+/// From a second on, up to another one.
+pub type Span = (u32, u32);
+
+/// Whose requests count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Everybody's.
+    All,
+    /// Those of users who may be served by either region.
+    Movers,
+    /// Of those, the ones of this kind.
+    MoversFor(Kind),
+    /// Everybody's of this kind.
+    For(Kind),
+}
+
+/// What became of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it held.
+    pub held: bool,
+    /// In figures.
+    pub figure: String,
+}
+
+// === impl Check ===
+
+impl Check {
+    /// What must hold, in words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Served(whom, span, percent) => format!("{}: {percent} % served, {}", whom.words(), words(span)),
+            Self::Quick(whom, span, ms) => format!("{}: 99 of 100 within {ms} ms, {}", whom.words(), words(span)),
+            Self::Spared(span, most) => {
+                format!("at most {most} requests at services for each of a client, {}", words(span))
+            }
+            Self::PaidOnce => "no payment executed twice".to_owned(),
+            Self::NoneLost => "no payment acknowledged and lost".to_owned(),
+            Self::ConfigsRefused(least) => format!("{least} configurations refused"),
+        }
+    }
+
+    /// Whether it held. What nobody saw didn't.
+    pub fn judge(self, run: &Run) -> Seen {
+        match self {
+            Self::Served(whom, span, percent) => {
+                let records = whom.of(run, span);
+                let ok = records.iter().filter(|record| record.ok).count();
+                let share = ratio(ok as u64, records.len() as u64).map(|share| share * 100.0);
+                Seen::figure(share, |share| share >= percent, |share| format!("{share:.1} %"))
+            }
+            Self::Quick(whom, span, most) => {
+                let time = p99(&whom.of(run, span)).map(|time| time.as_secs_f64() * 1e3);
+                Seen::figure(time, |time| time <= most, |time| format!("{time:.0} ms"))
+            }
+            Self::Spared(span, most) => {
+                let asked = run.asked(span.0, span.1);
+                let times = asked.and_then(|asked| ratio(asked, run.between(span.0, span.1).count() as u64));
+                Seen::figure(times, |times| times <= most, |times| format!("{times:.2}"))
+            }
+            Self::PaidOnce => Seen::none_of(&run.paid_twice(), run.executed.len(), "twice or more"),
+            Self::NoneLost => Seen::none_of(&run.lost(), run.executed.len(), "lost"),
+            Self::ConfigsRefused(least) => {
+                Seen { held: run.refused_configs >= least, figure: run.refused_configs.to_string() }
+            }
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn figure(value: Option<f64>, held: impl Fn(f64) -> bool, figure: impl Fn(f64) -> String) -> Self {
+        match value {
+            Some(value) => Self { held: held(value), figure: figure(value) },
+            None => Self { held: false, figure: "nothing was seen".to_owned() },
+        }
+    }
+
+    /// A run in which nothing was paid proves nothing.
+    fn none_of(keys: &[&str], paid: usize, what: &str) -> Self {
+        let example = keys.first().map(|key| format!(", such as {key}")).unwrap_or_default();
+        Self { held: keys.is_empty() && paid > 0, figure: format!("{} of {paid} {what}{example}", keys.len()) }
+    }
+}
+
+// === impl Whom ===
+
+impl Whom {
+    fn of(self, run: &Run, (from, to): Span) -> Vec<&Record> {
+        run.between(from, to).filter(|record| self.counts(record)).collect()
+    }
+
+    fn counts(self, record: &Record) -> bool {
+        match self {
+            Self::All => true,
+            Self::Movers => record.may_move,
+            Self::MoversFor(kind) => record.may_move && record.kind == kind,
+            Self::For(kind) => record.kind == kind,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::All => "everybody".to_owned(),
+            Self::Movers => "who may move".to_owned(),
+            Self::MoversFor(kind) => format!("{} of who may move", kind.name()),
+            Self::For(kind) => format!("{} of everybody", kind.name()),
+        }
+    }
+}
+
+fn words((from, to): Span) -> String {
+    format!("second {from} to {to}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run::tests::{payment, record};
+    use super::*;
+
+    fn run(records: Vec<Record>) -> Run {
+        Run { records, executed: [("a".to_owned(), 1)].into(), ..Run::default() }
+    }
+
+    #[test]
+    fn who_must_stay_is_not_asked_where_movers_count() {
+        let stays = Record { may_move: false, ..record(500, 9, false) };
+        let run = run(vec![record(400, 9, true), stays, record(1_400, 9, false)]);
+        let served = |whom, span| Check::Served(whom, span, 95.0).judge(&run);
+        assert_eq!(served(Whom::Movers, (0, 1)), Seen { held: true, figure: "100.0 %".into() });
+        assert_eq!(served(Whom::All, (0, 1)), Seen { held: false, figure: "50.0 %".into() });
+        assert!(!served(Whom::Movers, (1, 2)).held);
+    }
+
+    #[test]
+    fn what_nobody_saw_did_not_hold() {
+        let empty = Run::default();
+        for check in
+            [Check::Served(Whom::All, (0, 1), 0.0), Check::Spared((0, 1), 9.0), Check::PaidOnce, Check::NoneLost]
+        {
+            assert!(!check.judge(&empty).held, "{}", check.words());
+        }
+    }
+
+    #[test]
+    fn a_payment_that_no_ledger_has_is_lost() {
+        assert!(Check::NoneLost.judge(&run(vec![payment("a", true), payment("b", false)])).held);
+        let seen = Check::NoneLost.judge(&run(vec![payment("b", true)]));
+        assert_eq!(seen, Seen { held: false, figure: "1 of 1 lost, such as b".into() });
+    }
+
+    #[test]
+    fn slow_is_told_in_milliseconds() {
+        let run = run(vec![record(0, 1_200, true)]);
+        assert_eq!(
+            Check::Quick(Whom::All, (0, 1), 1_000.0).judge(&run),
+            Seen { held: false, figure: "1200 ms".into() }
+        );
+    }
+}
