@@ -22,6 +22,7 @@ pub fn all() -> Vec<Experiment> {
         retry_storm(),
         sick_in_protocol(),
         bad_config(),
+        canary(),
         store_is_full(),
     ]
 }
@@ -197,6 +198,23 @@ fn bad_config() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
+        contrast: false,
+    }
+}
+
+fn canary() -> Experiment {
+    Experiment {
+        number: 8,
+        name: "one gateway gets another module and other settings, and the old ones again",
+        hypothesis: "Neither the change nor the way back costs a request, and the two gateways agree on who has paid meanwhile.",
+        seconds: 22,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        phases: vec![
+            Phase::new(4, "canary at edge-a", &[Push("edge-a", Config::Canary)]),
+            Phase::well(13, &[Push("edge-a", Config::Shipped)]),
+        ],
+        checks: vec![Check::Served(Whom::All, (0, 22), 99.0), Check::ConfigsTaken(4), Check::PaidOnce, Check::NoneLost],
         contrast: false,
     }
 }

@@ -16,7 +16,9 @@ pub enum Check {
     PaidOnce,
     /// None was acknowledged and not executed.
     NoneLost,
-    /// A node refused at least so many configurations.
+    /// The nodes took so many configurations, the first one of each among them.
+    ConfigsTaken(u64),
+    /// They refused at least so many.
     ConfigsRefused(u64),
 }
 
@@ -43,6 +45,8 @@ pub struct Seen {
     pub held: bool,
     /// In figures.
     pub figure: String,
+    /// Where to look, such as a payment's key.
+    pub example: Option<String>,
 }
 
 // === impl Check ===
@@ -58,6 +62,7 @@ impl Check {
             }
             Self::PaidOnce => "no payment executed twice".to_owned(),
             Self::NoneLost => "no payment acknowledged and lost".to_owned(),
+            Self::ConfigsTaken(taken) => format!("{taken} configurations taken"),
             Self::ConfigsRefused(least) => format!("{least} configurations refused"),
         }
     }
@@ -80,11 +85,10 @@ impl Check {
                 let times = asked.and_then(|asked| ratio(asked, run.between(span.0, span.1).count() as u64));
                 Seen::figure(times, |times| times <= most, |times| format!("{times:.2}"))
             }
-            Self::PaidOnce => Seen::none_of(&run.paid_twice(), run.executed.len(), "twice or more"),
-            Self::NoneLost => Seen::none_of(&run.lost(), run.executed.len(), "lost"),
-            Self::ConfigsRefused(least) => {
-                Seen { held: run.refused_configs >= least, figure: run.refused_configs.to_string() }
-            }
+            Self::PaidOnce => Seen::none_of(&run.paid_twice(), run.executed.len()),
+            Self::NoneLost => Seen::none_of(&run.lost(), run.executed.len()),
+            Self::ConfigsTaken(taken) => Seen::new(run.taken_configs == taken, run.taken_configs.to_string()),
+            Self::ConfigsRefused(least) => Seen::new(run.refused_configs >= least, run.refused_configs.to_string()),
         }
     }
 }
@@ -92,17 +96,21 @@ impl Check {
 // === impl Seen ===
 
 impl Seen {
+    fn new(held: bool, figure: String) -> Self {
+        Self { held, figure, example: None }
+    }
+
     fn figure(value: Option<f64>, held: impl Fn(f64) -> bool, figure: impl Fn(f64) -> String) -> Self {
         match value {
-            Some(value) => Self { held: held(value), figure: figure(value) },
-            None => Self { held: false, figure: "nothing was seen".to_owned() },
+            Some(value) => Self::new(held(value), figure(value)),
+            None => Self::new(false, "nothing was seen".to_owned()),
         }
     }
 
     /// A run in which nothing was paid proves nothing.
-    fn none_of(keys: &[&str], paid: usize, what: &str) -> Self {
-        let example = keys.first().map(|key| format!(", such as {key}")).unwrap_or_default();
-        Self { held: keys.is_empty() && paid > 0, figure: format!("{} of {paid} {what}{example}", keys.len()) }
+    fn none_of(keys: &[&str], paid: usize) -> Self {
+        let example = keys.first().map(|key| (*key).to_owned());
+        Self { example, ..Self::new(keys.is_empty() && paid > 0, format!("{} of {paid}", keys.len())) }
     }
 }
 
@@ -150,8 +158,8 @@ mod tests {
         let stays = Record { may_move: false, ..record(500, 9, false) };
         let run = run(vec![record(400, 9, true), stays, record(1_400, 9, false)]);
         let served = |whom, span| Check::Served(whom, span, 95.0).judge(&run);
-        assert_eq!(served(Whom::Movers, (0, 1)), Seen { held: true, figure: "100.0 %".into() });
-        assert_eq!(served(Whom::All, (0, 1)), Seen { held: false, figure: "50.0 %".into() });
+        assert_eq!(served(Whom::Movers, (0, 1)), Seen::new(true, "100.0 %".into()));
+        assert_eq!(served(Whom::All, (0, 1)), Seen::new(false, "50.0 %".into()));
         assert!(!served(Whom::Movers, (1, 2)).held);
     }
 
@@ -169,15 +177,12 @@ mod tests {
     fn a_payment_that_no_ledger_has_is_lost() {
         assert!(Check::NoneLost.judge(&run(vec![payment("a", true), payment("b", false)])).held);
         let seen = Check::NoneLost.judge(&run(vec![payment("b", true)]));
-        assert_eq!(seen, Seen { held: false, figure: "1 of 1 lost, such as b".into() });
+        assert_eq!(seen, Seen { example: Some("b".into()), ..Seen::new(false, "1 of 1".into()) });
     }
 
     #[test]
     fn slow_is_told_in_milliseconds() {
         let run = run(vec![record(0, 1_200, true)]);
-        assert_eq!(
-            Check::Quick(Whom::All, (0, 1), 1_000.0).judge(&run),
-            Seen { held: false, figure: "1200 ms".into() }
-        );
+        assert_eq!(Check::Quick(Whom::All, (0, 1), 1_000.0).judge(&run), Seen::new(false, "1200 ms".into()));
     }
 }

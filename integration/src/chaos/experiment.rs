@@ -73,6 +73,8 @@ pub enum Config {
     CutShort,
     /// They name a module that is none.
     BadModule,
+    /// A module under another name, in a VM of its own, and another setting of the breaker.
+    Canary,
 }
 
 // === impl Phase ===

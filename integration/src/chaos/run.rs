@@ -14,7 +14,9 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// How often each key was executed, in both regions together, when all was over.
     pub executed: BTreeMap<String, u64>,
-    /// Configurations that a node refused.
+    /// Configurations that nodes took over ECDS since their start; the first one of each is one.
+    pub taken_configs: u64,
+    /// And those that they refused.
     pub refused_configs: u64,
 }
 

@@ -47,12 +47,13 @@ fn play(args: &Args) -> TestResult<bool> {
         println!("{}. {}: {} s", experiment.number, experiment.name, experiment.seconds);
         let [with, without] = stage::play(&sites, &experiment, &args.out)?;
         let outcome = Outcome { experiment, with, without };
-        println!("{}", report::table(std::slice::from_ref(&outcome)));
+        println!("{}", report::table(&outcome));
         write(&args.out.join(format!("{}.svg", outcome.experiment.number)), &report::picture(&outcome))?;
         outcomes.push(outcome);
         // After each: whoever interrupts it has what was seen so far.
         write(&args.out.join("report.html"), &report::page(&outcomes))?;
     }
+    println!("{}", report::verdicts(&outcomes));
     println!("report: {}", args.out.join("report.html").display());
     Ok(outcomes.iter().all(Outcome::stands))
 }

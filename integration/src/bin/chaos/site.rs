@@ -102,12 +102,14 @@ impl Site {
         Ok(executed)
     }
 
-    /// Configurations that a node has refused since its start.
-    pub(crate) fn refused_configs(&self, node: &str) -> TestResult<u64> {
+    /// Configurations that a node has taken over ECDS since its start, and those that it has refused.
+    pub(crate) fn configs(&self, node: &str) -> TestResult<[u64; 2]> {
         let stats = self.ask(node, 9901, "/stats?filter=extension_config_discovery")?;
-        let refused = |line: &'_ str| line.contains(".update_rejected: ") || line.contains(".update_failure: ");
-        let counts = stats.lines().filter(|line| refused(line)).filter_map(|line| line.rsplit_once(": "));
-        Ok(counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum())
+        let count = |names: [&str; 2]| {
+            let lines = stats.lines().filter(|line| names.iter().any(|name| line.contains(name)));
+            lines.filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok()).sum()
+        };
+        Ok([[".config_reload: "; 2], [".update_rejected: ", ".update_failure: "]].map(count))
     }
 
     /// What a node has said for so long.
@@ -199,7 +201,7 @@ impl Site {
         let install = self.container("install")?;
         let image = docker(&["inspect", "--format", "{{.Config.Image}}", &install])?;
         let script = format!(
-            "cat > /nodes/{node}/.part && chmod 644 /nodes/{node}/.part && mv /nodes/{node}/.part /nodes/{node}/holdfast.yaml"
+            "cp /nodes/{node}/holdfast_suite.wasm /nodes/{node}/canary.wasm; cat > /nodes/{node}/.part && chmod 644 /nodes/{node}/.part && mv /nodes/{node}/.part /nodes/{node}/holdfast.yaml"
         );
         let run = ["run", "--rm", "--interactive", "--network", "none", "--volumes-from", &install, &image];
         docker_with(&text(config), &[&run[..], &["sh", "-ec", &script]].concat()).map(drop)
@@ -212,6 +214,11 @@ fn text(config: Config) -> String {
         Config::Shipped => SHIPPED.to_owned(),
         Config::UnknownField => SHIPPED.replace("\"metrics\": {}", "\"metrics\": {\"sulk\": true}"),
         Config::CutShort => SHIPPED.chars().take(SHIPPED.chars().count() / 2).collect(),
+        Config::Canary => {
+            let module =
+                SHIPPED.replace("holdfast_suite.wasm", "canary.wasm").replace("vm_id: holdfast", "vm_id: canary");
+            module.replace("\"failure_ratio\": 0.5", "\"failure_ratio\": 0.4")
+        }
         Config::BadModule => SHIPPED.replace("holdfast_suite.wasm", "envoy.yaml"),
     }
 }

@@ -65,8 +65,12 @@ impl Play<'_> {
             let said = self.site.log(node, begun.elapsed())?;
             std::fs::write(self.file(&format!("-{node}.log")), said)?;
         }
-        let refused_configs = NODES.iter().map(|node| self.site.refused_configs(node)).sum::<TestResult<u64>>()?;
-        Ok(Run { records, samples, executed: self.site.executed(&self.keys())?, refused_configs })
+        let [mut taken_configs, mut refused_configs] = [0, 0];
+        for node in NODES {
+            let [taken, refused] = self.site.configs(node)?;
+            (taken_configs, refused_configs) = (taken_configs + taken, refused_configs + refused);
+        }
+        Ok(Run { records, samples, executed: self.site.executed(&self.keys())?, taken_configs, refused_configs })
     }
 
     /// What is to be done, each at its time, and a look at the ledgers each second.

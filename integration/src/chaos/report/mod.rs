@@ -6,7 +6,7 @@ mod table;
 
 pub use page::page;
 pub use picture::picture;
-pub use table::table;
+pub use table::{table, verdicts};
 
 use super::{Check, Experiment, Run, Seen};
 
