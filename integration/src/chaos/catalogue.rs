@@ -10,6 +10,9 @@ use Action::{Cut, Join, Kill, Pause, Push, Redis, Restart, Start, Suffer, Unpaus
 const EU: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu"];
 const IN_PROTOCOL: &[&str] = &["grpc-eu", "graphql-eu"];
 const ALL: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us"];
+const PAYMENTS: &[&str] = &["rest-eu", "rest-us"];
+/// Payments take a while, so that some are under way whenever something is killed.
+const A_WHILE: Action = Suffer(PAYMENTS, "slow:150");
 const PER_SECOND: u32 = 80;
 
 /// All of them, in the order of their numbers.
@@ -62,11 +65,12 @@ fn node_fails() -> Experiment {
     Experiment {
         number: 2,
         name: "a gateway is killed, stands still, restarts",
-        hypothesis: "The other gateway serves everybody, and answers for what the first one had begun: no payment is executed twice.",
+        hypothesis: "The other gateway serves everybody, and knows of what the first one had begun: no payment that was under way is executed again.",
         seconds: 38,
         per_second: PER_SECOND,
         manner: Manner::Usual,
         phases: vec![
+            Phase::well(1, &[A_WHILE]),
             Phase::new(3, "killed", &[Kill("edge-a")]),
             Phase::well(9, &[Start("edge-a")]),
             Phase::new(15, "stands still", &[Pause("edge-a")]),
@@ -93,6 +97,7 @@ fn store_fails() -> Experiment {
         per_second: PER_SECOND,
         manner: Manner::Usual,
         phases: vec![
+            Phase::well(1, &[A_WHILE]),
             Phase::new(3, "killed", &[Kill("redis")]),
             Phase::well(8, &[Start("redis")]),
             Phase::new(14, "stands still", &[Pause("redis")]),
