@@ -4,7 +4,6 @@ use crate::check::Context;
 use crate::codes;
 use crate::document::Node;
 use crate::entry::{Entry, Form};
-use crate::file::File;
 use crate::find::contains;
 use crate::finding::Finding;
 use std::time::Duration;

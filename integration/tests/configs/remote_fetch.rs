@@ -29,7 +29,8 @@ impl Site {
         let module = std::fs::read(wasm::modules()?.join("circuit_breaker.wasm"))?;
         files.set_answer(Answer::typed("application/wasm", &module));
         let mut config = Shipped::read(FILE, &[(8081, service.port()), (8082, files.port())])?.config;
-        let sha256: String = Sha256::digest(&module).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(&module);
+        let sha256 = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         config.pointer_mut(REMOTE).context("a remote module")?["sha256"] = json!(sha256);
         // Somebody else's listener, which must not suffer.
         let other = config::listener("other", &[], &[config::direct("all", "/", 200, "well")]);
