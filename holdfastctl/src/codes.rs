@@ -79,11 +79,19 @@ codes! {
     HYPHEN "HF203" Warning "A filter with a hyphen in its name has no metrics in Kong."
         "Kong's Prometheus plugin can't read such a name, and one metric would break its whole page. So the module defines none under that name, and decides by counts in shared data. Call the file, and the filter, by underscores."
     BODY_BUFFER "HF204" Error "Kong's body buffer is smaller than `max_body`."
-        "What doesn't fit is on disk, where no filter can read it: requests with a key are refused. nginx_http_client_body_buffer_size, and all of nginx_http_wasm_response_body_buffers together, must be `max_body` at least; Kong's own default is 8k."
+        "What doesn't fit is on disk, where no filter can read it: requests with a key are refused. nginx_http_client_body_buffer_size must be `max_body` at least; Kong's own default is 8k."
     NO_SHARED "HF205" Error "Kong gives filters no shared data."
         "The first filter that wants some traps its VM. Set nginx_wasm_shm_kv; kong-configs/README.md has sizes."
     KONG_RETRIES "HF206" Warning "Kong tries requests with a key again."
         "nginx sends methods other than POST and PATCH to the next target when one fails, after the service may have done its work. Give the service `retries: 0`."
+    BYPASSED "HF207" Error "Requests come to the service, or are answered, before any filter sees them."
+        "Where a plugin of the route buffers answers (a phase `response`, kong.service.request.enable_buffering), Kong sends HTTP/1 requests on before filters run; aws-lambda and azure-functions do their work before them, too. No key is claimed and no breaker refuses there."
+    WASM_OFF "HF208" Error "Kong doesn't run filters."
+        "kong.conf says `wasm` and not `on`: a filter that is configured all the same is an unknown plugin, or is passed over."
+    RESENT "HF209" Error "nginx sends payments again."
+        "`non_idempotent` in proxy_next_upstream has POST and PATCH sent to the next target after the service may have done its work: they may run twice."
+    SCOPE "HF210" Error "Kong takes a filter only on a service or on a route."
+        "As a plugin, a filter stands within a service or a route, or names one of them; it can't be global, and has no consumer."
 }
 
 /// The code of this id, in whatever case.

@@ -206,13 +206,25 @@ impl Node {
 
     /// As JSON. A number stays the text that it was.
     pub(crate) fn json(&self) -> String {
+        self.written("[]")
+    }
+
+    /// As it is when it has been through Lua, which has one kind of table: an empty list has become an empty object.
+    pub(crate) fn json_of_lua(&self) -> String {
+        self.written("{}")
+    }
+
+    fn written(&self, empty_list: &str) -> String {
         match &self.kind {
             Kind::Scalar { text, plain: false } => Value::from(text.as_str()).to_string(),
             Kind::Scalar { text, plain: true } => plain_json(text),
-            Kind::List(items) => format!("[{}]", items.iter().map(Self::json).collect::<Vec<_>>().join(",")),
+            Kind::List(items) if items.is_empty() => empty_list.to_owned(),
+            Kind::List(items) => {
+                format!("[{}]", items.iter().map(|item| item.written(empty_list)).collect::<Vec<_>>().join(","))
+            }
             Kind::Map(fields) => {
                 let field = |(key, value): &(Self, Self)| {
-                    format!("{}:{}", Value::from(key.text().unwrap_or_default()), value.json())
+                    format!("{}:{}", Value::from(key.text().unwrap_or_default()), value.written(empty_list))
                 };
                 format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
             }

@@ -6,7 +6,7 @@ mod budget;
 use std::time::Duration;
 
 use budget::{REFUSED, Story, entries, route};
-use integration::{Fault, Response, TestResult, config};
+use integration::{Fault, Response, TestResult, Wasm, config, eventually};
 use serde_json::{Value, json};
 
 const REQUESTS: usize = 60;
@@ -72,6 +72,23 @@ fn after_a_refused_connection_the_next_attempt_is_answered_here() -> TestResult 
 #[test]
 fn after_a_try_that_took_too_long_the_next_attempt_is_answered_here() -> TestResult {
     assert_second_attempt_is_answered_here(&impatient(), Fault::Hang, 1)
+}
+
+/// Neither of them alone sees what resets do to clients: the router hides the first try, and the budget answers the second.
+#[test]
+fn a_breaker_opens_though_the_budget_answers_in_the_services_place() -> TestResult {
+    let breaker = Wasm::module("circuit_breaker")?.name("breaker");
+    let breaker = breaker.config(&json!({"minimum_calls": 20, "failure_ratio": 0.5, "window": {"time": "10s"}}));
+    let (mut downstream, upstream) = entries(json!({}))?.both();
+    downstream.insert(0, breaker.filter());
+    let story = Story::on(&route(), &(downstream, upstream))?;
+    assert_eq!(story.many(REQUESTS)?.status(200), REQUESTS);
+    story.orders.set(Fault::Reset);
+    eventually("the breaker opens", Duration::from_secs(10), || {
+        story.get().map(|reply| reply.rejected_by() == Some("circuit-breaker; cause=open"))
+    })?;
+    story.assert_no_trap();
+    Ok(())
 }
 
 #[test]

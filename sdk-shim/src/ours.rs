@@ -23,7 +23,15 @@ pub fn note<H: Host>(host: &H, plugin: &str) {
 
 /// Whether a plugin of ours gave the answer whose headers are here. To be asked where the host lacks `response_flags`.
 pub fn answered<H: Host>(host: &H) -> bool {
-    let says = |path| host.property(path).is_some_and(|word| !word.is_empty());
     let is_marked = || [REJECT, REPLAYED].into_iter().any(|name| host.header(Map::ResponseHeaders, name).is_some());
-    says(ANSWERED) || (is_marked() && !says(&["kong", "version"]))
+    says_answered(host) || (is_marked() && !says(host, &["kong", "version"]))
+}
+
+/// Whether there is word of it, which no service can write: for what must not be believed of headers.
+pub fn says_answered<H: Host>(host: &H) -> bool {
+    says(host, ANSWERED)
+}
+
+fn says<H: Host>(host: &H, path: &[&str]) -> bool {
+    host.property(path).is_some_and(|word| !word.is_empty())
 }

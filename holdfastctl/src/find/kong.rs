@@ -27,6 +27,9 @@ pub(super) fn entries<'a>(number: usize, document: &'a Node, file: &'a File, fou
 fn entry<'a>(number: usize, node: &'a Node, form: Form, file: &'a File) -> Option<Entry<'a>> {
     let name = node.get("name")?;
     let module = named(name.text()?)?;
-    let config = Config::of(node.get("config"), name, &file.chars);
+    let mut config = Config::of(node.get("config"), name, &file.chars);
+    if let Some(fields) = node.get("config").filter(|config| config.is_map()) {
+        config.text = fields.json_of_lua();
+    }
     Some(Entry { file: number, module, form, kong: true, node, name, config, environment: Vec::new() })
 }

@@ -28,6 +28,8 @@ pub(super) fn plugins(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for (number, file) in context.files.iter().enumerate() {
         for document in &file.documents {
             document.walk(&mut |node| transformer(number, node, &headers, findings));
+            document.walk(&mut |node| bypass(context, number, node, findings));
+            scope(context, number, document, findings);
             document.walk(&mut |node| service(context, number, document, node, findings));
         }
     }
@@ -51,6 +53,40 @@ fn transformer(number: usize, node: &Node, headers: &[String], findings: &mut Ve
             findings.push(Finding::new(&codes::PER_HOP_KEY, number, &value.span, text, advice));
         }
     });
+}
+
+/// A plugin beside ours before which, or without which, nothing of a request is seen.
+fn bypass(context: &Context<'_>, number: usize, owner: &Node, findings: &mut Vec<Finding>) {
+    let guards =
+        |entry: &Entry<'_>| entry.part(Part::Idempotency).or_else(|| entry.part(Part::CircuitBreaker)).is_some();
+    if !context.entries.iter().any(|entry| entry.kong && guards(entry) && contains(owner, entry.node)) {
+        return;
+    }
+    for plugin in owner.get("plugins").map(Node::items).unwrap_or_default() {
+        let Some(name) = plugin.get("name") else { continue };
+        let works = name.text().is_some_and(|name| ["aws-lambda", "azure-functions"].contains(&name));
+        let buffers = plugin.all(|node| node.text().is_some_and(|text| text.contains("enable_buffering")));
+        let spans = buffers.iter().map(|node| &node.span).chain(works.then_some(&name.span));
+        for span in spans.take(1) {
+            let advice = "no such plugin on this route, service or Kong";
+            findings.push(Finding::new(&codes::BYPASSED, number, span, name.text().unwrap_or_default(), advice));
+        }
+    }
+}
+
+/// Filters among the global plugins that name neither a service nor a route, or that name a consumer.
+fn scope(context: &Context<'_>, number: usize, document: &Node, findings: &mut Vec<Finding>) {
+    let plugins = document.get("plugins").map(Node::items).unwrap_or_default();
+    for entry in context.entries.iter().filter(|entry| entry.form == Form::KongPlugin) {
+        let global = plugins.iter().any(|plugin| std::ptr::eq(plugin, entry.node))
+            && entry.node.get("service").is_none()
+            && entry.node.get("route").is_none();
+        if entry.file == number && (global || entry.node.get("consumer").is_some()) {
+            let found = if global { "a global plugin" } else { "a plugin of a consumer" };
+            let advice = "a plugin of a service or of a route";
+            findings.push(Finding::new(&codes::SCOPE, number, &entry.name.span, found, advice));
+        }
+    }
 }
 
 /// `headers.x-request-id` within `$(…)`: the name that is meant.
@@ -110,8 +146,20 @@ pub(super) fn settings(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let advice = "nginx_wasm_shm_kv = 64m";
         findings.push(Finding::new(&codes::NO_SHARED, number, &(0..0), "no nginx_wasm_shm_kv", advice));
     }
+    if let Some((value, span)) = file.setting("wasm").filter(|(value, _)| kongs().next().is_some() && value != "on") {
+        findings.push(Finding::new(&codes::WASM_OFF, number, &span, format!("wasm = {value}"), "wasm = on"));
+    }
+    for name in
+        ["nginx_proxy_proxy_next_upstream", "nginx_http_proxy_next_upstream", "nginx_upstream_proxy_next_upstream"]
+    {
+        let said = file.setting(name).filter(|(value, _)| value.contains("non_idempotent"));
+        if let Some((value, span)) = said.filter(|_| kongs().any(|entry| entry.part(Part::Idempotency).is_some())) {
+            findings.push(Finding::new(&codes::RESENT, number, &span, value, "no non_idempotent"));
+        }
+    }
     let Some(most) = kongs().filter_map(Entry::idempotency).map(|policy| policy.max_body).max() else { return };
-    for name in ["nginx_http_client_body_buffer_size", "nginx_http_wasm_response_body_buffers"] {
+    {
+        let name = "nginx_http_client_body_buffer_size";
         let said = file.setting(name);
         let room = said.as_ref().map_or(BODY_BUFFER, |(value, _)| bytes(value));
         if room < most {

@@ -195,11 +195,23 @@ const CASES: &[Case] = &[
         &[("nginx_http_client_body_buffer_size = 128k", "§nginx_http_client_body_buffer_size = 16k")],
         &["HF204"],
     ),
+    case(CONF, &[("wasm = on", "§wasm = off")], &["HF208"]),
     case(
         CONF,
-        &[("nginx_http_wasm_response_body_buffers = 4 32k", "§nginx_http_wasm_response_body_buffers = 1 32k")],
-        &["HF204"],
+        &[("wasm = on", "wasm = on\n§nginx_proxy_proxy_next_upstream = error timeout non_idempotent")],
+        &["HF209"],
     ),
+    case(KONG, &[("- name: correlation-id\n", "- name: §aws-lambda\n")], &["HF207"]),
+    case(
+        KONG,
+        &[(
+            "- name: correlation-id\n",
+            "- name: pre-function\n    config: {access: [§kong.service.request.enable_buffering()]}\n  - name: correlation-id\n",
+        )],
+        &["HF207"],
+    ),
+    case(KONG, &[("plugins:\n- name: prometheus", "plugins:\n- name: §metrics\n- name: prometheus")], &["HF210"]),
+    case(KONG, &[("required: true", "required: true\n        tenant: §[]")], &["HF002"]),
     case(
         CONF,
         &[("# What Kong needs", "§# What Kong needs"), ("nginx_wasm_shm_kv = 64m", "# nginx_wasm_shm_kv = 64m")],

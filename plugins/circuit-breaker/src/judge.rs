@@ -8,7 +8,7 @@ use crate::filter::Pending;
 use crate::policy::Policy;
 use core::time::Duration;
 use sdk_shim::common::Chain;
-use sdk_shim::ending::{VIA_UPSTREAM, details, flags, is_unconnected};
+use sdk_shim::ending::{self, VIA_UPSTREAM, details, flags, is_unconnected};
 use sdk_shim::headers::{is_grpc, number};
 use sdk_shim::host::{Host, Map};
 use sdk_shim::ours;
@@ -128,6 +128,10 @@ fn not_service<H: Host>(host: &H, policy: &Policy, call: &Pending) -> Answer {
     let long = || host.now().since(call.started) >= policy.slow_call;
     if flags == 0 && request_sent && details(host).starts_with(MAX_DURATION) && long() {
         flags = flag::MAX_DURATION;
+    }
+    // The retry budget refused another try, of which there is one only where the try before it failed without an answer.
+    if flags == 0 && host.property(ending::REFUSED_ATTEMPT).is_some_and(|cause| !cause.is_empty()) {
+        flags = flag::UPSTREAM_REMOTE_RESET;
     }
     if flags & flag::UPSTREAM_TIMEOUT != 0 && !long() && is_callers_deadline(host) {
         flags = flag::CLIENT_ABORT;

@@ -204,7 +204,15 @@ impl<W: 'static> Remote<W> {
         if self.may_go_alone(host, &line, &job, now) {
             return self.ask_alone(host, &line, job).map(Asked::Alone);
         }
-        self.enqueue(&line, job, now);
+        self.queue(host, &line, job, now)
+    }
+
+    /// Lets it wait for its turn; where nothing but a call of its own keeps a request waiting, it would go on unclaimed.
+    fn queue<H: Host>(&self, host: &H, line: &Rc<Line<W>>, job: Rc<Job<W>>, now: Instant) -> Result<Asked, Failure> {
+        if !host.capabilities().pause_without_call {
+            return Err(Failure::LeftAlone);
+        }
+        self.enqueue(line, job, now);
         Ok(Asked::Queued)
     }
 

@@ -38,6 +38,23 @@ fn errors_in_a_200_open_the_breaker() {
     }
 }
 
+/// Of tries without an answer nobody hears but the router: where the budget answers the next one, that is all that a breaker ever sees of them.
+#[test]
+fn a_retry_that_the_budget_refused_says_that_the_try_before_it_failed() {
+    let refused = |plugin: &Plugin, word: &str| {
+        let mut call = plugin.request(GET);
+        assert!(call.passed());
+        call.filter_state().set("holdfast.refused_attempt", word.as_bytes());
+        call.respond_locally(&[(":status", "503"), ("x-holdfast-reject", "retry-budget; cause=budget")], true);
+        call.finish();
+    };
+    let plugin = worker(&envoy(), BRISK);
+    (0..10).for_each(|_| refused(&plugin, ""));
+    refused(&plugin, "budget");
+    refused(&plugin, "budget");
+    assert!(!call(&plugin, "200"), "the breaker is open");
+}
+
 #[test]
 fn a_bad_query_half_an_answer_and_what_nobody_knows_do_not() {
     for outcome in ["caller_fault", "partial", "unknown"] {

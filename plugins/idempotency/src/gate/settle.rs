@@ -10,6 +10,7 @@ use sdk_shim::ending::{VIA_UPSTREAM, flags};
 use sdk_shim::entry::Flow;
 use sdk_shim::headers::{Headers, number};
 use sdk_shim::host::{Body, Host, Map};
+use sdk_shim::ours;
 use sdk_shim::outcome::flag;
 
 /// The same where the pool of connections was full. The flag for it also says that a retry had no room, after an attempt that was sent.
@@ -262,6 +263,10 @@ fn hear<H: Host>(host: &H) -> Heard {
     let status = host.header(Map::ResponseHeaders, ":status").as_deref().and_then(number);
     let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
     if !host.capabilities().response_flags {
+        // A filter behind this one refused: it was never sent. By the word alone, for a service can write the header.
+        if ours::says_answered(host) {
+            return Heard { status, ..Heard::default() };
+        }
         let by_service = !matches!(status, 0 | 502..=504);
         return Heard { by_service, status, attempts: 1, ..Heard::default() };
     }

@@ -70,7 +70,6 @@ impl<W: 'static> Remote<W> {
                 .ask_alone(host, &line, job)
                 .map_or_else(|failure| Own::Heard(Err(failure)), |id| Own::Asked(Asked::Alone(id)));
         }
-        self.enqueue(&line, job, now);
-        Own::Asked(Asked::Queued)
+        self.queue(host, &line, job, now).map_or_else(|failure| Own::Heard(Err(failure)), Own::Asked)
     }
 }

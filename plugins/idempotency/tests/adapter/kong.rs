@@ -593,3 +593,24 @@ fn whose_host_was_asked_for_is_told_by_its_own_header() {
     }
     assert_eq!(state(&of("a.example-shadow:80")), "mirrored");
 }
+
+/// A Redis behind Webdis that sends us elsewhere, where nobody may be asked: nothing of the request's own keeps it waiting then, so it must not go on.
+#[test]
+fn a_claim_that_is_sent_elsewhere_by_a_redis_that_fails_there_is_refused() {
+    let shop = shop("");
+    let plugin = shop.one();
+    for n in 0..8 {
+        let call = sized(&format!("k{n}")).send(plugin);
+        if let Some((id, callout)) = plugin.host().pending_callouts().pop() {
+            let path = callout.headers.iter().find(|(name, _)| name == ":path").expect("a path").1.clone();
+            let mark = path.rsplit_once('=').expect("a mark").1.to_owned();
+            let disposition = format!("attachment; filename=\"{mark}\"");
+            let headers = [(":status", "200"), ("content-disposition", disposition.as_str())];
+            plugin.answer(id, &headers, b"-MOVED 1234 10.0.0.2:6379\r\n");
+            if let Some((id, _)) = plugin.host().pending_callouts().pop() {
+                plugin.answer_nothing(id);
+            }
+        }
+        assert_eq!(call.reply().map(|reply| reply.status), Some(503), "request {n}");
+    }
+}

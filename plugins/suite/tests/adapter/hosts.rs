@@ -166,3 +166,30 @@ fn errors_in_a_body_are_counted_as_what_they_are() {
     let counted: Vec<_> = proxy.metrics().into_iter().filter(requests).collect();
     assert!(counted.len() == 1 && counted[0].0.contains("outcome=server_fault"), "{counted:?}");
 }
+
+/// It was never sent. To take the breaker's answer for the service's would be to give it again for as long as the key lives.
+#[test]
+fn a_key_whose_request_the_breaker_refused_in_kong_is_free_again() {
+    for status in ["503", "500", "420"] {
+        let proxy = kong();
+        let config = format!(
+            r#"{{"circuit_breaker": {{"failure_ratio": null, "slow_ratio": null, "consecutive_failures": 2,
+            "open": {{"base": "1s", "jitter": 0}}, "on_open": {{"reply": {{"status": {status}}}}}}},
+            "idempotency": {{"store": {{"kind": "memory", "accept_eviction": true}}, "accept_reply_before_store": true, "lease": "30s"}}}}"#
+        );
+        let plugin = worker(&proxy, &config);
+        assert!(call(&plugin, "500") && call(&plugin, "500") && !call(&plugin, "200"), "the breaker is open");
+        let first = plugin.stream().request(POST).finish().reply.expect("a refusal");
+        assert_eq!(
+            (first.status.to_string().as_str(), cause(&first)),
+            (status, "circuit-breaker; cause=open")
+        );
+        proxy.advance(Duration::from_secs(60));
+        for _ in 0..20 {
+            call(&plugin, "200");
+            proxy.advance(Duration::from_millis(500));
+            plugin.tick();
+        }
+        assert!(plugin.stream().request(POST).passed(), "{status}: its repeat runs");
+    }
+}
