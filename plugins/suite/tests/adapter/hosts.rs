@@ -180,10 +180,7 @@ fn a_key_whose_request_the_breaker_refused_in_kong_is_free_again() {
         let plugin = worker(&proxy, &config);
         assert!(call(&plugin, "500") && call(&plugin, "500") && !call(&plugin, "200"), "the breaker is open");
         let first = plugin.stream().request(POST).finish().reply.expect("a refusal");
-        assert_eq!(
-            (first.status.to_string().as_str(), cause(&first)),
-            (status, "circuit-breaker; cause=open")
-        );
+        assert_eq!((first.status.to_string().as_str(), cause(&first)), (status, "circuit-breaker; cause=open"));
         proxy.advance(Duration::from_secs(60));
         for _ in 0..20 {
             call(&plugin, "200");
