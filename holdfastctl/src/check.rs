@@ -76,7 +76,8 @@ fn kong_environment(files: &[File], entry: &Entry<'_>) -> Vec<Variable> {
     let variable = |name: &str| Variable { name: name.to_owned(), value: None };
     if let Some(settings) = files.iter().find(|file| file.has_settings) {
         let named = settings.setting("nginx_main_env").map(|(value, _)| value).unwrap_or_default();
-        return named.split([';', ' ']).filter(|name| !name.is_empty() && *name != "env").map(variable).collect();
+        let names = named.split([';', ' ']).map(|name| name.split('=').next().unwrap_or(name));
+        return names.filter(|name| !name.is_empty() && *name != "env").map(variable).collect();
     }
     let secrets = entry.config.node.as_ref().map(|root| root.all(|node| node.get("env").is_some())).unwrap_or_default();
     secrets.into_iter().filter_map(|secret| secret.get("env")?.text()).map(variable).collect()

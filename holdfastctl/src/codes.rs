@@ -92,6 +92,8 @@ codes! {
         "`non_idempotent` in proxy_next_upstream has POST and PATCH sent to the next target after the service may have done its work: they may run twice."
     SCOPE "HF210" Error "Kong takes a filter only on a service or on a route."
         "As a plugin, a filter stands within a service or a route, or names one of them; it can't be global, and has no consumer."
+    TWICE "HF211" Error "A key is claimed twice on its way."
+        "Kong runs the service's filters and then the route's: the second claim finds the first one's in flight, and refuses every request with a key."
 }
 
 /// The code of this id, in whatever case.

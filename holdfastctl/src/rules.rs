@@ -12,7 +12,7 @@ use crate::finding::Finding;
 /// One or more checks of everything that was read.
 type Rule = fn(&Context<'_>, &mut Vec<Finding>);
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     entries::flag,
     entries::fails_open,
     entries::literals,
@@ -27,6 +27,7 @@ const RULES: [Rule; 15] = [
     clusters::store,
     clusters::ejection,
     kong::plugins,
+    kong::services,
     kong::settings,
 ];
 

@@ -238,6 +238,50 @@ const CASES: &[Case] = &[
 /// Files of kinds that we don't ship, whole.
 const WRITTEN: &[(&str, &str, &str)] = &[
     (
+        "split-chains.yml",
+        "_format_version: '3.0'
+services:
+- name: orders
+  url: http://orders.internal
+  routes: [{name: pay, paths: [/pay]}]
+filter_chains:
+- service: orders
+  filters: [{name: circuit_breaker}]
+- route: pay
+  filters: [{name: §metrics}]
+",
+        "HF114",
+    ),
+    (
+        "twice.yml",
+        "_format_version: '3.0'
+services:
+- {name: orders, url: 'http://orders.internal', connect_timeout: 100, read_timeout: 3000, write_timeout: 3000}
+routes:
+- {name: pay, paths: [/pay], service: orders}
+filter_chains:
+- service: {name: orders}
+  filters: [{name: idempotency, config: &i {store: {kind: memory, accept_eviction: true}, accept_reply_before_store: true}}]
+- route: pay
+  filters: [{name: §idempotency, config: *i}]
+",
+        "HF211",
+    ),
+    (
+        "tries.yml",
+        "_format_version: '3.0'
+services:
+- url: http://orders.internal
+  retries: 10
+  connect_timeout: 3000
+  write_timeout: 1000
+  read_timeout: §1000
+  plugins: [{name: idempotency, config: {store: {kind: memory, accept_eviction: true}, accept_reply_before_store: true}}]
+",
+        "HF110",
+    ),
+
+    (
         "wasm-plugin.yaml",
         "apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin

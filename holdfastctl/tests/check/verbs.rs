@@ -61,7 +61,9 @@ fn a_secret_in_kong_must_be_let_through_by_nginx() {
     let kong = "_format_version: '3.0'\nservices:\n- name: a\n  url: http://a\n  plugins:\n  - name: circuit_breaker\n    config: {debug_token: {env: TOKEN}}\n";
     std::fs::write(folder.join("kong.yml"), kong).expect("a file");
     assert_eq!(told(&answer(&folder, &["check", "kong.yml"])), [""; 0], "what isn't known here may be there");
-    for (lets, expected) in [("TOKEN", vec![]), ("A; env TOKEN", vec![]), ("OTHER", vec!["HF002 kong.yml:7:27"])] {
+    for (lets, expected) in
+        [("TOKEN", vec![]), ("A; env TOKEN", vec![]), ("TOKEN=secret", vec![]), ("OTHER", vec!["HF002 kong.yml:7:27"])]
+    {
         let conf = format!("nginx_wasm_shm_kv = 64m\nnginx_main_env = {lets}\n");
         std::fs::write(folder.join("kong.conf"), conf).expect("a file");
         assert_eq!(told(&answer(&folder, &["check", "kong.yml", "kong.conf"])), expected, "{lets}");
