@@ -103,27 +103,31 @@ pub(super) fn forgets(context: u32) -> bool {
 pub(super) fn note_call(token: u32, context: u32) {
     let is_root = |context| WATCHFUL.with_borrow(|roots| roots.contains(&context));
     if CALLS.with_borrow(Vec::len) >= MANY {
-        forgets_call(&|(_, caller)| is_root(caller));
+        takes_call(&|(_, caller)| is_root(caller));
     }
     CALLS.with_borrow_mut(|calls| calls.push((token, context)));
 }
 
 /// A call is answered; whether it was one of this VM's.
 pub(super) fn is_answer(token: u32) -> bool {
-    forgets_call(&|(known, _)| known == token)
+    takes_call(&|(known, _)| known == token).is_some()
+}
+
+/// A call that a stream has made which is deleted: those that hosts cancel are never answered.
+pub(super) fn takes_call_of(context: u32) -> Option<u32> {
+    takes_call(&|(_, caller)| caller == context)
 }
 
 /// Once in a module, and not once for each question.
-fn forgets_call(is_it: &dyn Fn((u32, u32)) -> bool) -> bool {
+fn takes_call(is_it: &dyn Fn((u32, u32)) -> bool) -> Option<u32> {
     CALLS.with_borrow_mut(|calls| {
-        let at = calls.iter().position(|call| is_it(*call));
-        at.map(|at| calls.remove(at)).is_some()
+        let at = calls.iter().position(|call| is_it(*call))?;
+        Some(calls.remove(at).0)
     })
 }
 
-/// A stream has been deleted, and its calls with it: those that hosts cancel are never answered.
+/// A stream has been deleted.
 pub(super) fn note_end(context: u32) {
-    while forgets_call(&|(_, caller)| caller == context) {}
     let (mut ended, count) = ENDED.get();
     if let Some(place) = ended.get_mut(count % REMEMBERED) {
         *place = !context;

@@ -116,9 +116,15 @@ extern "C" fn guard_on_context_create(context: u32, root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_on_delete(context: u32) {
+    super::guard::hears();
     if !super::guard::forgets(context) {
         // SAFETY: the SDK's own callback, called as the host would.
         unsafe { proxy_on_delete(context) };
+        // Nobody will answer its calls, and the SDK forgets one only with its answer.
+        while let Some(token) = super::guard::takes_call_of(context) {
+            // SAFETY: the SDK's own callback; its stream is gone, so it finds nobody to tell.
+            unsafe { proxy_on_http_call_response(context, token, 0, 0, 0) };
+        }
     }
 }
 

@@ -282,6 +282,12 @@ impl Vm {
         function.call(store, arguments).unwrap_or_else(|error| panic!("{callback}: {error:?}"))
     }
 
+    /// How much memory it has.
+    fn pages(&mut self) -> u64 {
+        let Self(store, instance) = self;
+        instance.get_memory(&mut *store, "memory").expect("a memory").size(store)
+    }
+
     /// A request whose service can't be reached, and the status that it is answered with before that.
     fn unreachable(&mut self, stream: u32) -> Option<u32> {
         self.begin(stream, GET);
@@ -320,6 +326,29 @@ fn a_stream_that_waits_and_is_only_forgotten_gives_its_key_up() {
         assert!(vm.0.data().calls >= 6, "{file}: {}", vm.0.data().calls);
         assert_eq!([0, 1, 2].map(|token| vm.silence(token)), [None; 3], "{file}");
         assert_eq!(vm.unreachable(5), None, "{file}");
+    }
+}
+
+/// What is kept of a call must not wait for an answer that nobody gives.
+#[test]
+fn clients_that_leave_while_they_wait_leave_nothing_behind() {
+    for (file, configuration) in with_webdis() {
+        let mut vm = Vm::of(file, &configuration);
+        let mut many = |streams: std::ops::Range<u32>| {
+            for stream in streams {
+                vm.begin(stream, POST);
+                vm.within::<_>("proxy_on_request_headers", (stream, 5, 0));
+                assert_eq!(vm.within("proxy_on_request_body", (stream, 2, 1)), PAUSE, "{file}");
+                vm.within("proxy_on_done", stream);
+                vm.call::<_, ()>("proxy_on_log", stream);
+                vm.call::<_, ()>("proxy_on_delete", stream);
+            }
+            (vm.0.data().calls, vm.pages())
+        };
+        let (few, before) = many(2..10_000);
+        let (most, after) = many(10_000..60_000);
+        assert_eq!((few, most), (9_998, 59_998), "{file}: a claim each");
+        assert_eq!(before, after, "{file}: pages of memory");
     }
 }
 
