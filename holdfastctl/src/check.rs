@@ -75,8 +75,8 @@ fn entries(number: usize, file: &File, bare: Option<Bare>) -> Vec<Entry<'_>> {
 fn kong_environment(files: &[File], entry: &Entry<'_>) -> Vec<Variable> {
     let variable = |name: &str| Variable { name: name.to_owned(), value: None };
     if let Some(settings) = files.iter().find(|file| file.has_settings) {
-        let named = settings.setting("nginx_main_env").map(|(value, _)| value).unwrap_or_default();
-        let names = named.split([';', ' ']).map(|name| name.split('=').next().unwrap_or(name));
+        let said = settings.setting("nginx_main_env").map(|(value, _)| value).unwrap_or_default();
+        let names = said.split([';', ' ']).map(|name| name.split('=').next().unwrap_or(name));
         return names.filter(|name| !name.is_empty() && *name != "env").map(variable).collect();
     }
     let secrets = entry.config.node.as_ref().map(|root| root.all(|node| node.get("env").is_some())).unwrap_or_default();

@@ -80,7 +80,9 @@ fn pull(reference: &str, folder: &Path) -> TestResult<Reply> {
 fn a_module_from_the_registry_is_loaded_by_envoy_and_works() -> TestResult {
     let (registry, folder) = (Registry::start()?, tempdir()?);
     let reference = format!("{}:{}", repository(registry.port()), version());
-    push(&reference)?.good()?;
+    // What the stories load: a module for each plugin, or the one of all.
+    let name = if config::suite::is_meant() { "holdfast_suite" } else { NAME };
+    holdfastctl(&["push", "--plain-http", &reference, &module(name)?.display().to_string()])?.good()?;
     pull(&reference, folder.path())?.good()?;
 
     let orders = Upstream::start("orders")?;

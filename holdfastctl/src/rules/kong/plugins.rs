@@ -3,7 +3,7 @@
 use crate::check::Context;
 use crate::codes;
 use crate::document::Node;
-use crate::entry::{Entry, Form};
+use crate::entry::Form;
 use crate::finding::Finding;
 
 /// Declarative files.
