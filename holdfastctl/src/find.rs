@@ -27,7 +27,9 @@ pub(crate) fn entries(number: usize, file: &File) -> Vec<Entry<'_>> {
 pub(crate) fn bare<'a>(number: usize, file: &'a File, module: &'static Module, kong: bool) -> Option<Entry<'a>> {
     let node = file.documents.first()?;
     let mut config = Config::of_fields(node);
-    if file.text.trim_start().starts_with('{') {
+    if kong {
+        config.text = node.json_of_lua();
+    } else if file.text.trim_start().starts_with('{') {
         // As it is, so that what JSON doesn't allow is told.
         config.text.clone_from(&file.text);
         config.places = (0..file.chars.len()).collect();

@@ -36,7 +36,7 @@ pub(crate) struct Repository {
 }
 
 /// A registry over HTTP, such as one on this machine; and who asks, where it wants to know.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Access {
     pub(crate) plain_http: bool,
     pub(crate) user: Option<String>,

@@ -67,22 +67,31 @@ fn is_filter(item: &Node, entry: &Entry<'_>) -> bool {
     contains(item, entry.node) && item.all(|node| node.either(["http_filters", "httpFilters"]).is_some()).is_empty()
 }
 
+/// The place of a plugin among those that requests, or attempts, meet.
+pub(super) fn rank(part: Part, chain: Chain) -> usize {
+    Part::in_order(chain).iter().position(|other| *other == part).unwrap_or_default()
+}
+
+/// One of `parts` that is met behind `other`, and should be before it.
+pub(super) fn misplaced(parts: &[Part], other: Part, chain: Chain) -> Option<Part> {
+    parts.iter().copied().find(|part| rank(*part, chain) < rank(other, chain))
+}
+
 /// In which order requests, or attempts, meet the plugins.
 pub(super) fn order(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for filters in all(context) {
-        let expected = Part::in_order(filters.chain);
-        let rank = |part: Part| expected.iter().position(|other| *other == part).unwrap_or_default();
         let mut highest: Option<Part> = None;
         for entry in &filters.entries {
             // Within one entry (the suite) they are in order by themselves.
             let parts = entry.parts();
-            let behind = highest.and_then(|other| Some((parts.iter().find(|part| rank(**part) < rank(other))?, other)));
-            if let Some((part, other)) = behind {
+            if let Some((part, other)) =
+                highest.and_then(|other| Some((misplaced(&parts, other, filters.chain)?, other)))
+            {
                 let found = format!("{} behind {}", part.plugin(), other.plugin());
                 let advice = format!("{} before {}", part.plugin(), other.plugin());
                 findings.push(Finding::new(&codes::ORDER, entry.file, &entry.name.span, found, advice));
             }
-            highest = parts.into_iter().chain(highest).max_by_key(|part| rank(*part));
+            highest = parts.into_iter().chain(highest).max_by_key(|part| rank(*part, filters.chain));
         }
     }
 }

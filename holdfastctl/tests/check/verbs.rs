@@ -53,6 +53,12 @@ fn the_same_configuration_is_good_for_one_proxy_and_not_for_the_other() {
     let told = |proxy| told(&answer(&folder, &["check", "--plugin", "idempotency", "--proxy", proxy, "c.yaml"]));
     assert_eq!(told("kong"), ["HF002 c.yaml:1:1", "HF002 c.yaml:1:8"]);
     assert_eq!(told("envoy"), ["HF002 c.yaml:1:1"]);
+    // An empty list has become an empty object once it has been in Lua.
+    std::fs::write(folder.join("l.yaml"), "key_allow: {}\nkey: [method]\nfailure_on: {status: []}\n").expect("a file");
+    let told = |proxy| {
+        crate::run::told(&answer(&folder, &["check", "--plugin", "circuit_breaker", "--proxy", proxy, "l.yaml"]))
+    };
+    assert!(told("kong").len() > told("envoy").len(), "{:?}", told("kong"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::document::Node;
 use crate::entry::{Entry, Form};
 use crate::find::contains;
 use crate::finding::Finding;
+use crate::rules::filters::{misplaced, rank};
 use idempotency::policy::Policy;
 use sdk_shim::common::Chain;
 use std::time::Duration;
@@ -152,13 +153,11 @@ fn bypass(number: usize, service: &Service<'_>, passed: &[Passed<'_>], findings:
 
 /// A service's chain runs before its route's.
 fn order(passed: &[Passed<'_>], findings: &mut Vec<Finding>) {
-    let expected = Part::in_order(Chain::Downstream);
-    let rank = |part: Part| expected.iter().position(|other| *other == part).unwrap_or_default();
     let filters = || passed.iter().filter(|it| it.entry.form == Form::KongFilter);
     let first = filters().filter(|it| it.level == Level::Service).flat_map(|it| it.entry.parts());
-    let Some(highest) = first.max_by_key(|part| rank(*part)) else { return };
+    let Some(highest) = first.max_by_key(|part| rank(*part, Chain::Downstream)) else { return };
     for Passed { entry, .. } in filters().filter(|it| it.level != Level::Service) {
-        if let Some(part) = entry.parts().into_iter().find(|part| rank(*part) < rank(highest)) {
+        if let Some(part) = misplaced(&entry.parts(), highest, Chain::Downstream) {
             let found = format!("{} on a route, behind {} on its service", part.plugin(), highest.plugin());
             let advice = format!("{} before {}: both in one chain", part.plugin(), highest.plugin());
             findings.push(Finding::new(&codes::ORDER, entry.file, &entry.name.span, found, advice));
