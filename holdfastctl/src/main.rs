@@ -12,6 +12,7 @@
 //! | where a fault stands | [`document`], [`location`] |
 //! | how it is told | [`report`] |
 //! | what is in a registry, and how it gets there | [`oci`] |
+//! | what gateways do at this moment, and orders for them | [`operate`] |
 
 mod check;
 mod codes;
@@ -23,6 +24,7 @@ mod finding;
 mod location;
 mod modules;
 mod oci;
+mod operate;
 mod report;
 mod rules;
 
@@ -36,7 +38,7 @@ use std::process::ExitCode;
 
 /// Holdfast's plugins for Envoy and Kong: check their configuration before it is promoted.
 ///
-/// Exit codes: 0 all is well (warnings may be there), 1 `check` found something wrong, 2 it couldn't be done: the reason is on stderr.
+/// Exit codes: 0 all is well (warnings may be there), 1 `check` found something wrong or a gateway refused, 2 it couldn't be done: the reason is on stderr.
 #[derive(Parser)]
 #[command(name = "holdfastctl", version, about, long_about)]
 struct Arguments {
@@ -124,12 +126,52 @@ enum Verb {
         #[command(flatten)]
         registry: Registry,
     },
+    /// Show what breakers and budgets do at this moment, in each gateway that is named
+    ///
+    /// The control entry's token is read from `HOLDFAST_CONTROL_TOKEN`.
+    State {
+        /// A gateway's control entry; may be named several times
+        #[arg(long, value_name = "URL", default_value = CONTROL)]
+        control: Vec<String>,
+        /// Keys of each instance
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// Look again each second
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Set a mode for one key, in each gateway that is named, for an hour at most; it ends by itself
+    ///
+    /// The control entry's token is read from `HOLDFAST_CONTROL_TOKEN`.
+    Override {
+        /// `circuit-breaker` or `retry-budget`
+        plugin: String,
+        /// As `state` and metrics show it; `'*'` is every key of the instance
+        key: String,
+        /// `force_open`, `force_closed` (breaker), `enforce`, `dry_run`, `disabled`; `none` lifts it
+        mode: String,
+        /// From 1s to 1h, such as 10m; needed for every mode but `none`
+        #[arg(long = "for", value_name = "TIME")]
+        lasting: Option<String>,
+        /// `downstream` or `upstream`; the breaker's is `downstream` and the budget's `upstream` unless something else is said
+        #[arg(long)]
+        chain: Option<String>,
+        /// The instance, if it has a name
+        #[arg(long)]
+        instance: Option<String>,
+        /// A gateway's control entry; may be named several times
+        #[arg(long, value_name = "URL", default_value = CONTROL)]
+        control: Vec<String>,
+    },
     /// Print a completion script
     Completions {
         /// For this shell
         shell: clap_complete::Shell,
     },
 }
+
+/// Where the shipped configuration listens.
+const CONTROL: &str = "http://127.0.0.1:9902";
 
 #[derive(Args)]
 struct Registry {
@@ -161,6 +203,11 @@ fn main() -> ExitCode {
         Verb::Inspect { reference, registry } => told(oci::inspect(&reference, &registry.access()), json),
         Verb::Verify { reference, pin, module, registry } => {
             told(oci::verify(&reference, pin.as_deref(), module.as_deref(), &registry.access()), json)
+        }
+        Verb::State { control, limit, watch } => operate::state(&control, limit, watch, json),
+        Verb::Override { plugin, key, mode, lasting, chain, instance, control } => {
+            let order = operate::Order { plugin, key, mode, lasting, chain, instance };
+            operate::give(&control, &order, json)
         }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut std::io::stdout());

@@ -14,12 +14,13 @@ pub(crate) struct Module {
 }
 
 /// All of them.
-pub(crate) static MODULES: [Module; 6] = [
+pub(crate) static MODULES: [Module; 7] = [
     Module { name: "circuit_breaker", configure: configure::<circuit_breaker::CircuitBreaker> },
     Module { name: "retry_budget", configure: configure::<retry_budget::RetryBudget> },
     Module { name: "idempotency", configure: configure::<idempotency::Idempotency> },
     Module { name: "protocol_health", configure: configure::<protocol_health::ProtocolHealth> },
     Module { name: "metrics", configure: configure::<metrics::Metrics> },
+    Module { name: "control", configure: configure::<control::Control> },
     Module { name: "holdfast_suite", configure: configure::<suite::Suite<FakeHost>> },
 ];
 
@@ -43,7 +44,7 @@ pub(crate) fn of_code(reference: &str) -> Option<&'static Module> {
     let (folders, last) = path.rsplit_once('/').unwrap_or(("", path));
     let file = last.strip_suffix(".wasm").unwrap_or_else(|| last.split(':').next().unwrap_or_default());
     let module = named(without_version(file))?;
-    let common = ["metrics", "suite"].contains(&without_version(file));
+    let common = ["control", "metrics", "suite"].contains(&without_version(file));
     (!common || folders.contains("holdfast")).then_some(module)
 }
 

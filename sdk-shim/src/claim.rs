@@ -7,7 +7,7 @@
 //! Every worker reads the same configuration, but not the same text: fields of an object come in any order. So a claim is known by the hash of what the
 //! configuration says.
 
-use crate::cell::{self, Record};
+use crate::cell::{self, CellError, Record};
 use crate::host::Host;
 use crate::identity::config_hash;
 
@@ -29,6 +29,13 @@ impl Record for Holder {
     }
 }
 
+/// Changes the text in a cell, once in a module: `change` sees what is there (nothing, where there is none) and gives what shall be, or `None` to leave it.
+pub(crate) fn revise<H: Host>(host: &H, cell: &str, change: &dyn Fn(&str) -> Option<String>) -> Result<(), CellError> {
+    cell::update(host, cell, |held: Option<Holder>| {
+        (change(&held.map(|held| held.0).unwrap_or_default()).map(Holder), ())
+    })
+}
+
 impl Claim {
     /// Of a configuration that was taken.
     pub fn of(configuration: &[u8]) -> Self {
@@ -37,10 +44,9 @@ impl Claim {
 
     /// Lays it, in this cell. One shared read, and a write where another one's stands there.
     pub fn lay<H: Host>(&self, host: &H, cell: &str) {
+        let Holder(own) = &self.0;
         // Without shared data there is nothing to share either.
-        let _ = cell::update(host, cell, |holder: Option<Holder>| {
-            ((holder.as_ref() != Some(&self.0)).then(|| self.0.clone()), ())
-        });
+        let _ = revise(host, cell, &|held| (held != own).then(|| own.clone()));
     }
 
     /// Whether no other configuration has laid its own there since. One shared read.

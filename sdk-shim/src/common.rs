@@ -121,7 +121,6 @@ impl Common {
     /// Reads the common fields of an object, and notes their faults in it.
     pub fn read(read: &mut Reader<'_>) -> Self {
         let insecure_literal = read.bool("insecure_literal", false);
-        read_control(read);
         let common = Self {
             chain: read.word(
                 "chain",
@@ -189,12 +188,6 @@ fn check_upstream_host(read: &mut Reader<'_>, common: &Common) {
             format!("\"{}\" with the key \"upstream_host\"", common.mode.as_str()),
             "\"dry_run\" or \"disabled\": ejecting hosts is outlier detection's job",
         );
-    }
-}
-
-fn read_control(read: &mut Reader<'_>) {
-    if read.raw("control").is_some_and(|value| !value.is_null()) {
-        read.fault("control", "a control entry", "null: this version has none yet");
     }
 }
 

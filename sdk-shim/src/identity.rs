@@ -9,6 +9,7 @@
 use crate::cell;
 use crate::claim::Holder;
 use crate::config::parse;
+use crate::directory;
 use crate::host::{Host, MetricKind};
 use crate::json::Value;
 use crate::key::digest;
@@ -25,11 +26,10 @@ pub fn show<H: Host>(host: &H, plugin: &str, configuration: &[u8]) {
     let Ok(value) = parse(configuration) else { return };
     let (chain, instance) = (setting(&value, "chain", "downstream"), setting(&value, "instance", "default"));
     let now = Holder(hash_of(&value));
-    let show = |hash: &str, is: u64| {
-        let of = ["holdfast_config_info;chain=", chain, ";instance=", instance, ";plugin=", plugin, ";config=", hash];
-        gauge(host, &of, is);
-    };
-    let cell = ["holdfast;config;", plugin, ";", chain, ";", instance].concat();
+    let of = ["holdfast_config_info;chain=", chain, ";instance=", instance, ";plugin=", plugin, ";config="].concat();
+    let who = [plugin, ";", chain, ";", instance].concat();
+    directory::enter(host, &who, "");
+    let cell = config_cell(&who);
     // Where it can't be told which one was before, the gauge of that stays: an alert that is wrong is seen, one that is missing isn't. Whoever loses the write
     // lost it to another worker, which has the same configuration or will come back with it.
     let seen = cell::read::<H, Holder>(host, &cell).ok().filter(|seen| seen.record.as_ref() != Some(&now));
@@ -37,9 +37,14 @@ pub fn show<H: Host>(host: &H, plugin: &str, configuration: &[u8]) {
         && cell::write(host, &cell, &now, seen.expect).is_ok_and(|won| won)
         && let Some(before) = seen.record
     {
-        show(&before.0, 0);
+        gauge(host, &[&of, &before.0], 0);
     }
-    show(&now.0, 1);
+    gauge(host, &[&of, &now.0], 1);
+}
+
+/// The cell with the hash of the configuration that `circuit-breaker;downstream;default` has taken last.
+pub(crate) fn config_cell(who: &str) -> String {
+    ["holdfast;config;", who].concat()
 }
 
 /// 8 hex digits for what a configuration says; `None` where it is none.
@@ -53,6 +58,7 @@ fn hash_of(value: &Value) -> String {
     digest(&bytes)
 }
 
+#[inline(never)]
 fn gauge<H: Host>(host: &H, name: &[&str], value: u64) {
     if let Ok(id) = host.define_metric(MetricKind::Gauge, &name.concat()) {
         host.record(id, value);

@@ -1,6 +1,7 @@
 //! From a request to what is kept for its key: a look-up in this worker's own map, and the shared registry where that doesn't know it.
 
 use crate::common::Common;
+use crate::directory;
 use crate::host::Host;
 use crate::key::{Key, KeySpec, OTHER, is_stand_in};
 use crate::registry::{Membership, Registry};
@@ -12,20 +13,27 @@ use std::rc::Rc;
 /// New keys of other workers that one tick takes over.
 const LEARN_PER_TICK: u32 = 100;
 
+/// What every prefix begins with.
+const HOLDFAST: &str = "holdfast;";
+
 /// Keys that one tick takes care of; a call takes care of its own key anyway.
 const TEND_PER_TICK: usize = 1_000;
 
 /// All keys that this worker knows, and a `T` for each.
 pub struct Keys<T> {
     spec: KeySpec,
-    /// Every cell's name begins with it.
+    /// Every cell's name begins with it: `holdfast;<plugin>;<chain>;<instance>;<meaning>`.
     prefix: String,
+    /// How long the middle of it is that says whose the keys are.
+    who: usize,
     registry: Registry,
     by_raw: RefCell<HashMap<Vec<u8>, Rc<T>>>,
     by_name: RefCell<HashMap<String, Rc<T>>>,
     most_raw: usize,
     /// Where the next tick goes on.
     turn: Cell<usize>,
+    /// Word was left of where its cells are.
+    published: Cell<bool>,
 }
 
 /// A key's name, for whoever makes what is kept for it.
@@ -47,21 +55,33 @@ impl<T> Keys<T> {
 
     /// The same for the entry in another chain, whose cells are to be found by their names.
     pub fn of_chain(plugin: &str, chain: &str, common: &Common, meaning: &str) -> Self {
-        let prefix = format!("holdfast;{plugin};{chain};{};{meaning}", common.instance);
+        let prefix = [HOLDFAST, plugin, ";", chain, ";", &common.instance, ";", meaning].concat();
         Self {
+            who: prefix.len() - HOLDFAST.len() - meaning.len() - 1,
             spec: common.key.clone(),
-            registry: Registry::new(format!("{prefix};k"), common.max_keys),
+            registry: Registry::new([&prefix, ";k"].concat(), common.max_keys),
             prefix,
             by_raw: RefCell::default(),
             by_name: RefCell::default(),
             most_raw: common.max_keys as usize * 4 + 64,
             turn: Cell::new(0),
+            published: Cell::new(false),
         }
     }
 
     /// What the names of all its cells begin with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Leaves word once of where the states of its keys are, for an operator: in cells `<prefix>;e<encoding>;<key><suffix>`. To be called in a tick and not
+    /// before: a suite may refuse a configuration for another plugin's faults.
+    pub fn publish<H: Host>(&self, host: &H, encoding: u8, suffix: &str) {
+        if !self.published.replace(true) {
+            let (_, who) = self.prefix.split_at_checked(HOLDFAST.len()).unwrap_or_default();
+            let (who, meaning) = who.split_at_checked(self.who).unwrap_or_default();
+            directory::enter(host, who, &directory::place(meaning.get(1..).unwrap_or_default(), encoding, suffix));
+        }
     }
 
     /// What is kept for the current request's key; `make` makes it the first time.

@@ -16,7 +16,7 @@
 //! | calls to other services | [`dispatch`] |
 //! | JSON, configuration and its faults | [`json`], [`config`], [`common`] |
 //! | answers in the service's place | [`refusal`], [`ours`] |
-//! | which version, which configuration | [`identity`] |
+//! | which version, which configuration, which plugins | [`identity`], [`directory`] |
 //! | the log | [`journal`] |
 
 pub mod answers;
@@ -25,6 +25,7 @@ pub mod cell;
 pub mod claim;
 pub mod common;
 pub mod config;
+pub mod directory;
 pub mod dispatch;
 pub mod ending;
 pub mod entry;

@@ -6,7 +6,7 @@
 //! and Kong's `label_patterns` make Prometheus labels of the suffix.
 
 use crate::cell::{self, CellError};
-use crate::claim::Holder;
+use crate::claim::{Holder, revise};
 use crate::host::{Host, MetricId, MetricKind};
 use crate::labels::Label;
 use crate::window::Totals;
@@ -222,12 +222,12 @@ impl Sums {
     fn add<H: Host>(&self, host: &H, which: usize) -> Result<(), CellError> {
         let mut owed = self.owed.take();
         owed.iter_mut().skip(which).take(1).for_each(|count| *count += 1);
-        let written = cell::update(host, &self.name, |held: Option<Holder>| {
+        let written = revise(host, &self.name, &|held| {
             let mut totals = [0; 4];
-            numbers(&held.map(|held| held.0).unwrap_or_default(), &mut totals);
+            numbers(held, &mut totals);
             totals.iter_mut().zip(owed).for_each(|(total, more)| *total = total.saturating_add(more));
             let [a, b, c, d] = totals;
-            (Some(Holder(format!("{a} {b} {c} {d}"))), ())
+            Some(format!("{a} {b} {c} {d}"))
         });
         if written == Err(CellError::Contended) {
             self.owed.set(owed);

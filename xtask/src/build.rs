@@ -40,7 +40,7 @@ struct Module {
 }
 
 /// One line for each module. Those below `test/` are loaded by tests only and never shipped.
-const MODULES: [Module; 13] = [
+const MODULES: [Module; 14] = [
     Module {
         package: "circuit-breaker",
         features: "live",
@@ -80,6 +80,7 @@ const MODULES: [Module; 13] = [
     },
     Module { package: "metrics", features: "live", profile: FAST, file: "metrics.wasm", limit: Some(250) },
     Module { package: "suite", features: "live", profile: SUITE, file: "holdfast_suite.wasm", limit: Some(600) },
+    Module { package: "control", features: "live", profile: SMALL, file: "control.wasm", limit: Some(250) },
     Module {
         package: "suite",
         features: "live,test-hooks",

@@ -4,7 +4,7 @@ use crate::decide::{self, Admission, Evidence, Settled, Step, Ticket, Verdict};
 use crate::filter::Pending;
 use crate::metrics::KeyMetrics;
 use crate::policy::{Policy, Window};
-use crate::state::{Phase, State};
+use crate::state::{ENCODING, Phase, State};
 use crate::track::{Change, Track};
 use crate::unheard::Unheard;
 use core::cell::{Cell, RefCell};
@@ -210,6 +210,7 @@ impl Breaker {
         if self.policy.common.mode == Mode::Disabled {
             return;
         }
+        self.keys.publish(host, ENCODING, "");
         self.keys.learn(host, &|key| self.track(host, key));
         self.outcomes.refresh(host);
         let now = host.now();

@@ -267,6 +267,11 @@ impl Track {
         Ok(change)
     }
 
+    /// The state that all workers share, whatever this one's copy says.
+    pub fn stored<H: Host>(&self, host: &H) -> Result<State, CellError> {
+        Ok(cell::read::<H, State>(host, &self.cell(ENCODING))?.record.unwrap_or_default())
+    }
+
     /// Sets or lifts the operator's mode for this key, for every worker.
     pub fn set_override<H: Host>(&self, host: &H, set: Option<Override>) -> Result<(), CellError> {
         // The copy is old now, but this worker's window stays.

@@ -55,7 +55,7 @@ fn every_field_can_be_written() {
     let policy = accepted(
         r#"{"chain": "upstream", "instance": "eu.1", "mode": "dry_run", "enforce_ratio": 0.25, "key": ["route", "header:x-tenant"],
             "key_allow": {"header:x-tenant": ["a", "b"]}, "max_keys": 50, "state_refresh": "1s", "headers_stop_iteration": true,
-            "allow_degraded": true, "mark_rejections": false, "insecure_literal": true, "debug_token": {"literal": "t"}, "control": null,
+            "allow_degraded": true, "mark_rejections": false, "insecure_literal": true, "debug_token": {"literal": "t"},
             "window": {"calls": 200}, "minimum_calls": 200, "failure_ratio": null, "slow_call": 250, "slow_ratio": 0.000001,
             "slow_is_failure": true, "consecutive_failures": 7, "measure": "completion",
             "failure_on": {"status": [500, "502-504", "4xx", "429"], "grpc_status": [1, 16]},
@@ -202,7 +202,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     (r#"{"key_allow": {"header:x-a": ["1"]}}"#, &["$.key_allow[\"header:x-a\"]"]), (r#"{"max_keys": 0}"#, &["$.max_keys"]),
     (r#"{"max_keys": 10001}"#, &["$.max_keys"]), (r#"{"state_refresh": "2s"}"#, &["$.state_refresh"]),
     (r#"{"debug_token": {"literal": "t"}}"#, &["$.debug_token.literal"]), (r#"{"debug_token": {}}"#, &["$.debug_token"]),
-    (r#"{"debug_token": "t"}"#, &["$.debug_token"]), (r#"{"control": {"token": {"env": "A"}}}"#, &["$.control"]),
+    (r#"{"debug_token": "t"}"#, &["$.debug_token"]),
     (r#"{"timeout": 3000, "failure_ratio": 0.5}"#, &["$.failure_ratio"]), (r#"{"threshold": 0.5, "mode": "dry_run"}"#, &["$.mode"]),
     (r#"{"timeout": 0, "threshold": 5, "min_half_open_requests": 0, "window_size": 1}"#,
      &["$.timeout", "$.threshold", "$.min_half_open_requests", "$.window_size"]),
@@ -264,7 +264,7 @@ fn name() -> impl Strategy<Value = String> {
         "window", "time", "calls", "minimum_calls", "failure_ratio", "slow_call", "slow_ratio", "measure", "failure_on", "status", "grpc_status",
         "open", "base", "factor", "max", "jitter", "half_open", "permits", "timeout", "recovery", "ramp", "over", "throttle", "k", "on_open",
         "reply", "headers", "body", "reroute", "header", "value", "only_if", "in", "chain", "mode", "key", "key_allow", "max_keys",
-        "debug_token", "env", "literal", "control", "threshold", "window_size",
+        "debug_token", "env", "literal", "threshold", "window_size",
     ];
     prop_oneof![4 => prop::sample::select(known.map(str::to_owned).to_vec()), 1 => "[ -~]{0,8}"]
 }

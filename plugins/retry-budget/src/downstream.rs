@@ -9,7 +9,7 @@ use crate::marks;
 use crate::metrics::DownstreamMetrics;
 use crate::notices::{Empties, tells_clients};
 use crate::policy::{ClientRetries, Policy, RetryUnsafe};
-use crate::state::Slots;
+use crate::state::{ENCODING, Slots};
 use crate::tally::{Line, Tally};
 use crate::upstream::{self, RETRY_IN, VETO, period};
 use core::cell::{Cell, RefCell};
@@ -266,6 +266,9 @@ impl Downstream {
         if self.is_anothers(host, now) {
             return;
         }
+        if let Some(clients) = &self.policy.client_retries {
+            self.keys.publish(host, ENCODING, &clients_suffix(clients));
+        }
         self.keys.learn(host, &|key| self.new_side(host, key));
         for side in self.keys.some() {
             if side.clients.as_ref().is_some_and(|account| account.tick(host, now).is_err()) {
@@ -290,7 +293,7 @@ impl Downstream {
 
     fn new_side<H: Host>(&self, host: &H, key: Named<'_>) -> Side {
         let clients = self.policy.client_retries.as_ref().map(|clients| {
-            let cell = format!("{};{}ms", cell_name(key.prefix, key.name), clients.budget.ttl.as_millis());
+            let cell = cell_name(key.prefix, key.name) + &clients_suffix(clients);
             let account = Account::open(host, &self.meter, "client_", key.name, cell);
             // The first slot begins before the first request is counted; where it can't, the next question tells.
             let _ = account.refresh(host, host.now(), Duration::ZERO);
@@ -308,4 +311,9 @@ impl Downstream {
     fn draw(&self) -> u64 {
         self.random.borrow_mut().draw()
     }
+}
+
+/// The clients' budget has slots of its own.
+fn clients_suffix(clients: &ClientRetries) -> String {
+    format!(";{}ms", clients.budget.ttl.as_millis())
 }

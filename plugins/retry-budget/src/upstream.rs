@@ -13,6 +13,7 @@ use crate::metrics::UpstreamMetrics;
 use crate::notices::{Empties, tells_clients};
 use crate::policy::Policy;
 use crate::pushback;
+use crate::state::ENCODING;
 use crate::tally::{Line, Tally};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -320,6 +321,7 @@ impl Upstream {
             return;
         }
         let now = host.now();
+        self.keys.publish(host, ENCODING, "");
         self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.stands(host, &self.claim_cell));
         self.empties.refresh(host, now, Duration::ZERO);

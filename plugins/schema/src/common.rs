@@ -99,9 +99,6 @@ pub struct Common<M: Default = Mode, C: Default = Chain, const KEYS: u64 = 10_00
     /// A request with `x-holdfast-debug: <token>` gets each plugin's decision in response headers.
     #[schemars(extend("default" = null))]
     pub debug_token: Option<Secret>,
-    /// Reserved for the control entry.
-    #[schemars(extend("default" = null))]
-    pub control: (),
 }
 
 /// A secret, or where it is found: exactly one of the two.

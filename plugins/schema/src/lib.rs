@@ -26,6 +26,7 @@
 
 pub mod circuit_breaker;
 pub mod common;
+pub mod control;
 pub mod dialect;
 pub mod idempotency;
 pub mod meta;

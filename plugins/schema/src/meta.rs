@@ -1,6 +1,7 @@
 //! What Kong reads beside a module, `<module>.meta.json`: how a filter may be configured, and what of a metric's name is a label.
 
 use crate::circuit_breaker::CircuitBreaker;
+use crate::control::Control;
 use crate::dialect::schema_of;
 use crate::idempotency::Idempotency;
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ pub fn modules() -> Vec<(&'static str, Value)> {
         ("protocol_health", schema_of::<ProtocolHealth>()),
         ("metrics", schema_of::<Metrics>()),
         ("holdfast_suite", schema_of::<Suite>()),
+        ("control", schema_of::<Control>()),
     ]
 }
 

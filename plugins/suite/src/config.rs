@@ -12,7 +12,7 @@ use sdk_shim::config::{Faults, Reader, parse, path_of, shown};
 use sdk_shim::json::{Object, Value};
 
 /// The settings that every plugin has ([`sdk_shim::common::Common`]).
-const COMMON: [&str; 14] = [
+const COMMON: [&str; 13] = [
     "chain",
     "instance",
     "mode",
@@ -26,11 +26,10 @@ const COMMON: [&str; 14] = [
     "mark_rejections",
     "insecure_literal",
     "debug_token",
-    "control",
 ];
 
 /// Those of them that don't change what the form that stands alone does.
-const HARMLESS: [&str; 5] = ["headers_stop_iteration", "allow_degraded", "insecure_literal", "debug_token", "control"];
+const HARMLESS: [&str; 4] = ["headers_stop_iteration", "allow_degraded", "insecure_literal", "debug_token"];
 
 /// What each part is to be configured with.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ fn with_common(mut own: Value) -> Value {
     let common = json!({
         "chain": "downstream", "instance": "edge", "mode": "dry_run", "enforce_ratio": 0.25, "key": ["route", "header:x-tenant"],
         "key_allow": {"header:x-tenant": ["a", "b"]}, "max_keys": 500, "state_refresh": "20ms", "headers_stop_iteration": true,
-        "allow_degraded": false, "mark_rejections": true, "insecure_literal": true, "debug_token": {"literal": "open sesame"}, "control": null,
+        "allow_degraded": false, "mark_rejections": true, "insecure_literal": true, "debug_token": {"literal": "open sesame"},
     });
     let fields = own.as_object_mut().expect("an object");
     fields.extend(common.as_object().cloned().unwrap_or_default());
