@@ -12,7 +12,7 @@ use crate::finding::Finding;
 /// One or more checks of everything that was read.
 type Rule = fn(&Context<'_>, &mut Vec<Finding>);
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     entries::flag,
     entries::fails_open,
     entries::literals,
@@ -21,6 +21,7 @@ const RULES: [Rule; 16] = [
     filters::chain,
     filters::shared,
     filters::buffer,
+    filters::exposed,
     routes::retried,
     routes::hash,
     routes::lease,

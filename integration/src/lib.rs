@@ -38,6 +38,7 @@
 pub mod capabilities;
 pub mod chaos;
 pub mod client;
+pub mod command;
 pub mod config;
 pub mod draw;
 pub mod envoy;

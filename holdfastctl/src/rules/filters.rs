@@ -8,6 +8,7 @@ use crate::file::File;
 use crate::find::contains;
 use crate::finding::Finding;
 use sdk_shim::common::Chain;
+use std::net::IpAddr;
 use suite::parts::Part;
 
 /// A list of filters.
@@ -150,6 +151,24 @@ pub(super) fn buffer(context: &Context<'_>, findings: &mut Vec<Finding>) {
             if let Some(most) = policies.map(|policy| policy.max_body).max().filter(|most| *most >= bytes) {
                 let advice = format!("more than max_body, {most}");
                 findings.push(Finding::new(&codes::BUFFER, number, &limit.span, bytes.to_string(), advice));
+            }
+        }
+    }
+}
+
+/// Where the operator's listener is.
+pub(super) fn exposed(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let control = || context.entries.iter().filter(|entry| entry.module.name == "control");
+    for (number, file) in context.files.iter().enumerate() {
+        let is_listener = |node: &Node| node.either(["filter_chains", "filterChains"]).is_some();
+        for listener in file.documents.iter().flat_map(|document| document.all(is_listener)) {
+            let socket =
+                listener.get("address").and_then(|address| address.either(["socket_address", "socketAddress"]));
+            let Some(address) = socket.and_then(|socket| socket.get("address")) else { continue };
+            let host = address.text().unwrap_or_default();
+            let is_loopback = host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+            if !is_loopback && control().any(|entry| contains(listener, entry.node)) {
+                findings.push(Finding::new(&codes::EXPOSED, number, &address.span, host, "127.0.0.1"));
             }
         }
     }

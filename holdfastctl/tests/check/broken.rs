@@ -27,6 +27,7 @@ const REDIS_PLUGIN: &[&str] = &["envoy-configs/idempotency-redis-plugin.yaml", "
 const BUDGET: &[&str] = &["envoy-configs/retry-budget.yaml"];
 const UPSTREAM: &[&str] = &["envoy-configs/upstream-chain.yaml"];
 const HARDENED: &[&str] = &["envoy-configs/hardened.yaml"];
+const CONTROL: &[&str] = &["envoy-configs/control.yaml"];
 const KONG: &[&str] = &["kong-configs/kong.yml", "kong-configs/kong.conf"];
 const CONF: &[&str] = &["kong-configs/kong.conf", "kong-configs/kong.yml"];
 const CHAINS: &[&str] = &["kong-configs/filter-chains.yml"];
@@ -34,6 +35,36 @@ const CHAINS: &[&str] = &["kong-configs/filter-chains.yml"];
 const OFF: &str = "'{\"mode\": \"dry_run\"}'";
 
 const CASES: &[Case] = &[
+    // The operator's entry.
+    case(CONTROL, &[("{address: 127.0.0.1, port_value: 9902}", "{address: §0.0.0.0, port_value: 9902}")], &["HF119"]),
+    case(
+        CONTROL,
+        &[
+            ("\"headers_stop_iteration\": true}'", "\"headers_stop_iteration\": §false}'"),
+            ("                allow_on_headers_stop_iteration: true\n", ""),
+        ],
+        &["HF002"],
+    ),
+    case(
+        CONTROL,
+        &[
+            ("allow_on_headers_stop_iteration: true", "failure_policy: FAIL_CLOSED"),
+            (
+                "failure_policy: FAIL_RELOAD\n                reload_config: {backoff: {base_interval: 0.02s}}\n                # An",
+                "# An",
+            ),
+            ("\"headers_stop_iteration\": true}'", "\"headers_stop_iteration\": §true}'"),
+        ],
+        &["HF101"],
+    ),
+    case(
+        CONTROL,
+        &[(
+            "{\"env\": \"HOLDFAST_CONTROL_TOKEN\"}",
+            "{§\"literal\": \"0123456789abcdef0123456789abcdef\"}, \"insecure_literal\": true",
+        )],
+        &["HF003"],
+    ),
     // What can't be read.
     case(
         MINIMAL,

@@ -2,6 +2,7 @@
 
 mod active_active;
 mod compose;
+mod control;
 mod hardened;
 #[path = "../health/mod.rs"]
 mod health;
@@ -23,8 +24,9 @@ use shipped::Shipped;
 
 const SOON: Duration = Duration::from_secs(10);
 /// What each shipped file is: a bootstrap, or a part that one refers to or that users paste.
-const BOOTSTRAPS: [&str; 14] = [
+const BOOTSTRAPS: [&str; 15] = [
     "active-active.yaml",
+    control::FILE,
     hardened::NEW,
     hardened::OLD,
     "idempotency-memcached.yaml",
@@ -59,6 +61,7 @@ fn every_file_is_known_and_every_bootstrap_is_valid() -> TestResult {
     for name in BOOTSTRAPS {
         let shipped = Shipped::read(name, &[])?;
         let envoy = Envoy::options().env(idempotency::SECRET.0, idempotency::SECRET.1);
+        let envoy = envoy.env(control::TOKEN.0, control::TOKEN.1);
         let verdict = envoy.validate(&shipped.config);
         if name == protocol_health::FILE {
             protocol_health::assert_verdict(verdict)?;

@@ -2,67 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use integration::TestResult;
+pub(crate) use integration::command::{Reply, holdfastctl, holdfastctl_as};
 use integration::config::wasm::modules;
-use serde_json::Value;
-
-/// What a command answered.
-#[derive(Debug)]
-pub(crate) struct Reply(Output);
-
-// === impl Reply ===
-
-impl Reply {
-    pub(crate) fn good(&self) -> TestResult {
-        ensure!(self.0.status.success(), "{}", self.told());
-        Ok(())
-    }
-
-    pub(crate) fn json(&self) -> TestResult<Value> {
-        self.good()?;
-        Ok(serde_json::from_slice(&self.0.stdout)?)
-    }
-
-    /// It couldn't be done, and says why in one line.
-    pub(crate) fn refuses(&self, why: &str) -> TestResult {
-        let told = self.told();
-        ensure!(self.0.status.code() == Some(2), "ended with {}: {told}", self.0.status);
-        ensure!(told.contains(why), "{why:?} isn't said: {told}");
-        ensure!(told.starts_with("holdfastctl: ") && !told.contains("panicked"), "{told}");
-        Ok(())
-    }
-
-    fn told(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).trim().to_owned()
-    }
-}
-
-/// The command that `cargo xtask test` has built, beside the tests.
-fn program() -> TestResult<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("a folder of what is built")?;
-    let program = folder.join("holdfastctl");
-    ensure!(program.exists(), "no {}: cargo build -p holdfastctl", program.display());
-    Ok(program)
-}
-
-pub(crate) fn holdfastctl(arguments: &[&str]) -> TestResult<Reply> {
-    holdfastctl_as(&[], arguments)
-}
-
-pub(crate) fn holdfastctl_as(variables: &[(&str, &str)], arguments: &[&str]) -> TestResult<Reply> {
-    let mut command = Command::new(program()?);
-    command.args(arguments).current_dir(std::env::temp_dir());
-    command.env_remove("HOLDFAST_REGISTRY_USER").env_remove("HOLDFAST_REGISTRY_PASSWORD");
-    Ok(Reply(command.envs(variables.iter().copied()).output()?))
-}
 
 /// Somebody else's client.
 pub(crate) fn skopeo(arguments: &[&str]) -> TestResult<String> {

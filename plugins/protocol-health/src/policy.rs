@@ -171,10 +171,9 @@ impl Policy {
         {
             let lacks = if caps.holds_responses {
                 "nothing, or \"headers_stop_iteration\": true here and allow_on_headers_stop_iteration: true in Envoy's plugin entry, or \
-                 \"allow_degraded\": true: what a body says is known when its headers are gone"
+                 \"allow_degraded\": true"
             } else {
-                "nothing, or \"allow_degraded\": true: this host lacks the capability holds_responses (Envoy has it from 1.39.1 on), so what a body \
-                 says is counted, but not told to Envoy"
+                "nothing, or \"allow_degraded\": true: this host lacks the capability holds_responses (Envoy has it from 1.39.1 on)"
             };
             self.wants_hold()
                 .into_iter()

@@ -351,6 +351,15 @@ pub const HOST_RULES: &[HostRule] = &[
         ),
     },
     HostRule {
+        host: Flavor::WasmX,
+        sentence: "An operator's order can't be waited for: the control entry is for Envoy.",
+        path: "$",
+        example: (
+            "control",
+            r#"{"token": {"literal": "0123456789abcdef0123456789abcdef"}, "insecure_literal": true, "headers_stop_iteration": true}"#,
+        ),
+    },
+    HostRule {
         host: Flavor::Envoy,
         sentence: "Answers are held until they are stored: `accept_reply_before_store` must be false.",
         path: "$.accept_reply_before_store",

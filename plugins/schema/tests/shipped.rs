@@ -42,6 +42,7 @@ fn configure(host: &FakeHost, module: &str, config: &Value) -> Result<(), Faults
         "idempotency" => idempotency::Idempotency::configure(host, text.as_bytes()).map(|_| ()),
         "protocol_health" => protocol_health::ProtocolHealth::configure(host, text.as_bytes()).map(|_| ()),
         "metrics" => metrics::Metrics::configure(host, text.as_bytes()).map(|_| ()),
+        "control" => control::Control::configure(host, text.as_bytes()).map(|_| ()),
         _ => suite::Suite::configure(host, text.as_bytes()).map(|_| ()),
     }
 }
@@ -57,7 +58,9 @@ fn what_is_shipped_for_kong_is_good_and_every_filter_starts() {
             seen.push(module);
         }
     }
-    let missing: Vec<_> = modules().into_iter().filter(|(module, _)| !seen.iter().any(|name| name == module)).collect();
+    // The control entry is for Envoy alone.
+    let shown = |module: &str| module == "control" || seen.iter().any(|name| name == module);
+    let missing: Vec<_> = modules().into_iter().filter(|(module, _)| !shown(module)).collect();
     assert!(missing.is_empty(), "nothing shows how Kong is told of {:?}", missing.first().map(|(module, _)| module));
 }
 
@@ -68,7 +71,9 @@ fn what_is_shipped_for_envoy_is_good_and_every_filter_starts() {
         for (module, config) in envoys(&yaml(&file)) {
             is_good(&file, &module, &config);
             let host = FakeHost::envoy();
-            host.proxy().set_env("HOLDFAST_SECRET", "0123456789abcdef0123456789abcdef");
+            for variable in ["HOLDFAST_SECRET", "HOLDFAST_CONTROL_TOKEN"] {
+                host.proxy().set_env(variable, "0123456789abcdef0123456789abcdef");
+            }
             configure(&host, &module, &config).unwrap_or_else(|faults| panic!("{file}: {module}: {faults}"));
             seen += 1;
         }

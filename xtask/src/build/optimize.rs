@@ -96,9 +96,9 @@ fn options(module: &Module) -> Vec<&'static str> {
     let is_worth_it = module.profile != FAST && module.limit.is_some();
     let apart: &[&str] = if is_worth_it { &["--flatten", "--rereloop", "-Oz"] } else { &[] };
     let common: &[&str] = &["-Oz", "--converge", "--low-memory-unused"];
-    // What is called most gets the lowest numbers, which are the shortest: a thousandth.
-    let order: &[&str] = &["--reorder-functions"];
-    merge.iter().chain(apart).chain(common).chain(hoist.iter()).chain(order).copied().collect()
+    // What is called most gets the lowest numbers, which are the shortest: a thousandth, after hoisting only.
+    let order = (module.profile != FAST).then_some("--reorder-functions");
+    merge.iter().chain(apart).chain(common).chain(hoist.iter()).chain(order.iter()).copied().collect()
 }
 
 /// Which binaryen is installed.

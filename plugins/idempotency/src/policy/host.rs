@@ -50,7 +50,7 @@ impl Policy {
             Store::Memory { accept_eviction: false, .. } if !caps.keeps_shared => faults.push(
                 "$.store.accept_eviction",
                 "false",
-                "true: this host lacks the capability keeps_shared: it may evict a record, and its request runs again",
+                "true: this host lacks the capability keeps_shared, and may evict records",
             ),
             Store::Memory { .. } => {}
             Store::Remote(remote) => self.check_remote(remote, caps, &mut faults),
@@ -61,23 +61,22 @@ impl Policy {
     /// A request is held until its claim is answered, and its answer until it is stored.
     fn check_holding(&self, caps: &Capabilities, faults: &mut Faults) {
         if !self.wait.is_zero() && !caps.pause_without_call {
-            let allowed = "\"reject\": this host lacks the capability pause_without_call: nothing would wake a request that waits";
+            let allowed = "\"reject\": this host lacks the capability pause_without_call";
             faults.push("$.on_in_flight", "\"wait\"", allowed);
         }
         if !caps.pause_response_headers {
             if !self.accept_reply_before_store {
-                let allowed = "true: this host lacks the capability pause_response_headers: the client has its answer before the store does, and if \
-                               this node stops in between, the key is uncertain";
+                let allowed = "true: this host lacks the capability pause_response_headers, and answers go out before they are stored";
                 faults.push("$.accept_reply_before_store", "false", allowed);
             }
             return;
         }
         if self.accept_reply_before_store {
-            let allowed = "false: this host has the capability pause_response_headers, and no answer goes out before it is stored";
+            let allowed = "false: this host has the capability pause_response_headers";
             faults.push("$.accept_reply_before_store", "true", allowed);
         }
         if !self.common.headers_stop_iteration {
-            let allowed = "true, and in the proxy's entry allow_on_headers_stop_iteration: true, without which a request whose body is read hangs";
+            let allowed = "true, and allow_on_headers_stop_iteration: true in Envoy's entry";
             faults.push("$.headers_stop_iteration", "false", allowed);
         }
     }

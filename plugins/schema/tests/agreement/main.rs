@@ -84,6 +84,7 @@ fn subjects() -> Vec<Subject> {
         Subject::new::<config_schema::protocol_health::ProtocolHealth>("protocol_health", parser!(protocol_health)),
         Subject::new::<config_schema::metrics::Metrics>("metrics", parser!(metrics)),
         Subject::new::<config_schema::suite::Suite>("suite", read_suite),
+        Subject::new::<config_schema::control::Control>("control", parser!(control)),
     ]
 }
 

@@ -11,6 +11,7 @@ pub(crate) fn of(plugin: &str) -> Vec<Value> {
         "protocol_health" => protocol_health(),
         "metrics" => metrics(),
         "suite" => suite(),
+        "control" => control(),
         other => panic!("no seeds of {other}"),
     }
 }
@@ -145,4 +146,10 @@ fn suite() -> Vec<Value> {
     });
     let alone = json!({"circuit_breaker": {"timeout": 3000, "threshold": 0.5, "min_half_open_requests": 1, "window_size": "5s"}, "insecure_literal": true});
     vec![with_common(all), attempts, alone, json!({"mode": "dry_run", "metrics": {}})]
+}
+
+fn control() -> Vec<Value> {
+    let literal =
+        json!({"token": {"literal": "open sesame"}, "headers_stop_iteration": true, "insecure_literal": true});
+    vec![json!({"token": {"env": "CONTROL"}, "headers_stop_iteration": true}), literal]
 }
