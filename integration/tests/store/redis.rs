@@ -201,6 +201,16 @@ fn take_tombstones(fields: &mut BTreeMap<String, Vec<u8>>) -> TestResult<BTreeMa
     BTreeMap::into_iter(tombstones).map(read).collect()
 }
 
+/// One record as it is stored, apart from its tombstones and an operator's note.
+pub(crate) fn stored(redis: &Redis, name: &str) -> TestResult<Option<Record<Vec<u8>>>> {
+    let body = redis.call(&command(&["HGETALL", name]))?;
+    let reply = resp::replies(&body, 1).remove(0).map_err(|failure| anyhow!("{failure:?}"))?;
+    let mut fields = fields(&reply)?;
+    take_tombstones(&mut fields)?;
+    fields.remove("s");
+    record(fields)
+}
+
 /// What is left as a record.
 fn record(mut fields: BTreeMap<String, Vec<u8>>) -> TestResult<Option<Record<Vec<u8>>>> {
     if fields.is_empty() {

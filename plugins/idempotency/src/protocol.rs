@@ -17,7 +17,8 @@
 //!
 //! `UNCERTAIN` is no stored state: it is what a claimed record is called when its lease is over, by the store's own clock. A store runs
 //! [`claim`], [`complete`] and [`abandon`] in one atomic step each: memory by compare-and-set, Redis in a script that says the same
-//! in Lua, memcached by `add` and `cas`. A claim whose caller has given up may still arrive; it finds the caller's tombstone
+//! in Lua, memcached by `add` and `cas`. An operator who has looked at the service's books ends an uncertain run by [`settle`], and no other: it leads
+//! to `DONE` or `RELEASED` as well. A claim whose caller has given up may still arrive; it finds the caller's tombstone
 //! and does nothing.
 
 /// Milliseconds since the epoch, by the store's clock.
@@ -108,6 +109,23 @@ pub enum Answer<R> {
     },
     /// The caller gave up before this claim arrived.
     Abandoned,
+}
+
+/// What became of a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is so.
+    Yes {
+        /// When.
+        now: StoreMillis,
+    },
+    /// The run may still be under way: nothing was done.
+    Running {
+        /// Milliseconds until the lease is over.
+        remaining: u64,
+    },
+    /// The run isn't the record's last one any more, or has ended: nothing was done.
+    MovedOn,
 }
 
 /// What becomes of the stored record.
@@ -219,4 +237,31 @@ pub fn abandon<R>(found: Option<&Record<R>>, owner: Owner, keep: u64, now: Store
         }
         _ => (false, Write::Keep),
     }
+}
+
+/// Decides about settling, from outside, what became of a run: with an answer, which from then on is `new`'s, so that a completion by `owner` that comes
+/// late is told that it is too late; without one it is released. Only an uncertain run is settled, and only the one that somebody looked at.
+pub fn settle<R: Clone>(
+    found: Option<&Record<R>>,
+    owner: Owner,
+    answer: Option<(Owner, R)>,
+    keep: u64,
+    now: StoreMillis,
+) -> (Settled, Write<R>) {
+    let Some(record) = live(found, now).filter(|record| record.owner == owner) else {
+        return (Settled::MovedOn, Write::Keep);
+    };
+    let Stage::Claimed { lease } = record.stage else { return (Settled::MovedOn, Write::Keep) };
+    if now < lease {
+        return (Settled::Running { remaining: lease - now }, Write::Keep);
+    }
+    let until = now.saturating_add(keep);
+    let settled = match answer {
+        Some((new, answer)) => {
+            let expires = record.expires.max(until);
+            Record { owner: new, stage: Stage::Done(answer), expires, ..record.clone() }
+        }
+        None => Record::released(owner, record.fence, until),
+    };
+    (Settled::Yes { now }, Write::Put(settled))
 }

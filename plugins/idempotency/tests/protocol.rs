@@ -1,6 +1,8 @@
 //! The protocol's edges, each as a few lines; what they add up to is checked in `model.rs`, and against real stores in `integration/`.
 
-use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Record, Stage, Write, abandon, claim, complete};
+use idempotency::protocol::{
+    Answer, Claim, Fingerprint, Owner, Record, Settled, Stage, Write, abandon, claim, complete, settle,
+};
 
 type Found = Record<&'static str>;
 
@@ -81,4 +83,30 @@ fn only_the_owner_ends_a_claim() {
     assert_eq!(complete(Some(&done), Owner(1), "another", 100, 21), (true, Write::Keep));
     assert_eq!(complete(Some(&done), Owner(2), "another", 100, 21), (false, Write::Keep));
     assert_eq!(abandon(Some(&done), Owner(1), 100, 21), (false, Write::Keep));
+}
+
+#[test]
+fn an_operator_settles_the_uncertain_run_that_was_looked_at_and_nothing_else() {
+    let over = found(Stage::Claimed { lease: 20 });
+    let paid = Some((Owner(9), "paid"));
+    assert_eq!(settle(Some(&over), Owner(1), paid, 10, 19), (Settled::Running { remaining: 1 }, Write::Keep));
+    for ended in [found(Stage::Released), found(Stage::Done("paid")), Record { owner: Owner(3), ..over.clone() }] {
+        assert_eq!(settle(Some(&ended), Owner(1), paid, 10, 20), (Settled::MovedOn, Write::Keep), "{ended:?}");
+    }
+    assert_eq!(settle(None, Owner(1), paid, 10, 20), (Settled::MovedOn, Write::Keep));
+    assert_eq!(settle(Some(&over), Owner(1), paid, 10, 50), (Settled::MovedOn, Write::Keep), "forgotten by then");
+
+    // Kept for as long as it was to be, and at least as long as the operator says; the service's own answer is too late then, and is told so.
+    for (keep, expires) in [(10, 50), (100, 120)] {
+        let (Settled::Yes { now: 20 }, Write::Put(done)) = settle(Some(&over), Owner(1), paid, keep, 20) else {
+            panic!("not settled")
+        };
+        assert_eq!(done, Record { owner: Owner(9), stage: Stage::Done("paid"), expires, ..over.clone() });
+        assert_eq!(claim(Some(&done), false, &wish(), 21).0, Answer::Done("paid"));
+        assert_eq!(complete(Some(&done), Owner(1), "late", 100, 21), (false, Write::Keep));
+    }
+    let (_, Write::Put(free)) = settle(Some(&over), Owner(1), None, 10, 20) else { panic!("not settled") };
+    assert_eq!(free, Record::released(Owner(1), 7, 30));
+    assert_eq!(claim(Some(&free), false, &wish(), 21).0, Answer::Claimed { fence: 21 });
+    assert_eq!(complete(Some(&free), Owner(1), "late", 100, 21), (false, Write::Keep));
 }

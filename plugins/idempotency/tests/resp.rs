@@ -1,8 +1,8 @@
 //! Redis' protocol: what is cut short fails for exactly the commands that lack their reply, and no bytes make the decoder trap.
 
-use idempotency::protocol::{Answer, Claim, Fingerprint, Owner};
+use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Settled};
 use idempotency::store::redis::{
-    ABANDON, CLAIM, COMPLETE, Call, Entry, claimed, completed, index, keeps, pieces, slots,
+    ABANDON, CLAIM, COMPLETE, Call, Entry, claimed, completed, index, keeps, pieces, settle, slots,
 };
 use idempotency::store::resp::{MAX_DEPTH, Reply, command, replies};
 use idempotency::store::{Failure, MAX_NAME, Name, Names};
@@ -138,9 +138,8 @@ fn nesting_is_bounded() {
 
 #[test]
 fn a_script_is_known_by_its_digest() {
-    for script in
-        [CLAIM, COMPLETE, ABANDON, keeps::SCRIPT, pieces::SCRIPT, slots::SCRIPT].into_iter().chain(index::SCRIPTS)
-    {
+    let single = [CLAIM, COMPLETE, ABANDON, keeps::SCRIPT, pieces::SCRIPT, slots::SCRIPT];
+    for script in single.into_iter().chain(index::SCRIPTS).chain(settle::SCRIPTS) {
         let end = script.text.lines().last();
         assert_eq!(Sha1::from(script.text).digest().to_string(), script.sha1, "the script that ends in {end:?}");
     }
@@ -212,4 +211,37 @@ fn a_name_is_visible_ascii_of_bounded_length() {
     }
     assert!(Name::new("x".repeat(MAX_NAME)).is_some());
     assert_eq!(Names::new([]), None);
+}
+
+#[test]
+fn what_an_operator_sees_of_a_record_is_read_whole_or_not_at_all() {
+    use settle::{Found, Look, Seen, Stage, look, settled};
+    let array = |parts: &[&'static str]| Reply::Array(parts.iter().map(|part| Reply::Bulk(part.as_bytes())).collect());
+    let owner = "0000000000000000000000000000000a";
+    let claimed = ["9", "claimed", "{1a}k", owner, "7", "50", "8", "0", ""];
+    let seen = Seen {
+        name: Name::new("{1a}k").unwrap(),
+        owner: Owner(10),
+        fence: 7,
+        expires: 50,
+        stage: Stage::Claimed { lease: 8 },
+        note: None,
+    };
+    let told = |seen: &Seen| Ok(Look { now: 9, found: Found::Record(Box::new(seen.clone())) });
+    assert_eq!(look(&array(&claimed)), told(&seen));
+    let done = ["9", "done", "{1a}k", owner, "7", "50", "0", "33", "8 failed the bank says no"];
+    let note = Some((8, "failed the bank says no".to_owned()));
+    assert_eq!(look(&array(&done)), told(&Seen { stage: Stage::Done { length: 33 }, note, ..seen }));
+    assert_eq!(look(&array(&["9", "gone"])), Ok(Look { now: 9, found: Found::Gone }));
+    for (at, wrong) in [(0, "x"), (1, "x"), (2, ""), (3, "x"), (4, "-1"), (6, "")] {
+        let mut parts = claimed;
+        parts[at] = wrong;
+        assert_eq!(look(&array(&parts)), Err(Failure::Unexpected), "{parts:?}");
+    }
+    assert_eq!(look(&array(&claimed[..8])), Err(Failure::Unexpected));
+    assert_eq!(settled(&array(&["settled", "9"])), Ok(Settled::Yes { now: 9 }));
+    assert_eq!(settled(&array(&["running", "1"])), Ok(Settled::Running { remaining: 1 }));
+    assert_eq!(settled(&array(&["moved"])), Ok(Settled::MovedOn));
+    assert_eq!(settled(&array(&["settled"])), Err(Failure::Unexpected));
+    assert_eq!(settled(&Reply::Error(b"NOSCRIPT")), Err(Failure::UnknownScript));
 }

@@ -5,7 +5,7 @@
 //! | | |
 //! |---|---|
 //! | keys | the record's names under every secret, the first is the one that a claim writes |
-//! | record | a hash: `r` form, `o` owner, `f` fence, `e` expires; `v` and `d` fingerprint, and `l` lease or `a` answer; or `x`, it was released |
+//! | record | a hash: `r` form, `o` owner, `f` fence, `e` expires; `v` and `d` fingerprint, and `l` lease or `a` answer; or `x`, it was released; `s` where an operator settled it ([`settle`]) |
 //! | tombstone | a field of the record, `t:<owner>`: until when; where there is no record, giving up leaves a released one with fence 0 |
 //! | clock | Redis' `TIME`, the same for all nodes; the deadlines are compared with it in the script |
 //! | forgetting | `PEXPIREAT`, when the last of record and tombstones is over; a script that finds it sooner obeys `e` and the tombstones' own times |
@@ -24,12 +24,13 @@
 //! All keys of a call must be on one node of a cluster ([`cluster`]), so names of one key share a hash tag. With one secret a call has one key, which a
 //! cluster serves also while it moves the slot. What is needed: Redis 5 (scripts that read the clock and then write), or Valkey; an ACL must
 //! allow `EVAL EVALSHA TIME TYPE HMGET HGET HKEYS HSET HDEL DEL PTTL PEXPIREAT`, for the index `PEXPIRE ZADD ZREM ZCARD ZRANGE ZRANGEBYSCORE` as
-//! well, and `INFO` to see whether it may evict.
+//! well, and `INFO` to see whether it may evict. Who settles needs `HSTRLEN` besides.
 
 pub mod cluster;
 pub mod index;
 pub mod keeps;
 pub mod pieces;
+pub mod settle;
 pub mod slots;
 
 pub use cluster::{Redirect, redirect, slot};
