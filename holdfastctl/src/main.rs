@@ -1,4 +1,4 @@
-//! The user's command: is this configuration good, and why not; and modules in OCI registries.
+//! The user's command: is this configuration good, and why not; modules in OCI registries; keys of which nobody knows the end.
 //!
 //! `check` finds Holdfast's plugins in files of Envoy, Istio, Envoy Gateway and Kong, has each configuration judged by the code that runs in the proxy,
 //! and looks at what is around it. Nothing is sent anywhere.
@@ -13,6 +13,7 @@
 //! | how it is told | [`report`] |
 //! | what is in a registry, and how it gets there | [`oci`] |
 //! | what gateways do at this moment, and orders for them | [`operate`] |
+//! | what nobody knows the end of, and settling it | [`idempotency`] |
 
 mod check;
 mod codes;
@@ -21,6 +22,7 @@ mod entry;
 mod file;
 mod find;
 mod finding;
+mod idempotency;
 mod location;
 mod modules;
 mod oci;
@@ -38,7 +40,8 @@ use std::process::ExitCode;
 
 /// Holdfast's plugins for Envoy and Kong: check their configuration before it is promoted.
 ///
-/// Exit codes: 0 all is well (warnings may be there), 1 `check` found something wrong or a gateway refused, 2 it couldn't be done: the reason is on stderr.
+/// Exit codes: 0 all is well (warnings may be there), 1 `check` found something wrong, a gateway refused, or `idempotency` left a record alone or found
+/// none, 2 it couldn't be done: the reason is on stderr.
 #[derive(Parser)]
 #[command(name = "holdfastctl", version, about, long_about)]
 struct Arguments {
@@ -163,6 +166,11 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = CONTROL)]
         control: Vec<String>,
     },
+    /// Keys of which nobody knows the end: list, show and settle them, in the Redis that the gateways share
+    Idempotency {
+        #[command(subcommand)]
+        verb: idempotency::Verb,
+    },
     /// Print a completion script
     Completions {
         /// For this shell
@@ -209,6 +217,7 @@ fn main() -> ExitCode {
             let order = operate::Order { plugin, key, mode, lasting, chain, instance };
             operate::give(&control, &order, json)
         }
+        Verb::Idempotency { verb } => idempotency::run(verb, json),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -47,7 +47,7 @@ impl Reply {
     /// # Errors
     /// When it didn't.
     pub fn ends_with(&self, code: i32, what: &str) -> TestResult {
-        let told = [self.0.stdout.as_slice(), &self.0.stderr].map(String::from_utf8_lossy).concat();
+        let told = self.all();
         ensure!(self.0.status.code() == Some(code), "ended with {}: {told}", self.0.status);
         ensure!(told.contains(what), "{what:?} isn't said: {told}");
         Ok(())
@@ -63,6 +63,16 @@ impl Reply {
         ensure!(told.contains(why), "{why:?} isn't said: {told}");
         ensure!(told.starts_with("holdfastctl: ") && !told.contains("panicked"), "{told}");
         Ok(())
+    }
+
+    /// How it ended; `None` when it was killed.
+    pub fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    /// All that it has said, for people and programs and of faults.
+    pub fn all(&self) -> String {
+        [self.0.stdout.as_slice(), &self.0.stderr].map(String::from_utf8_lossy).concat()
     }
 
     fn told(&self) -> String {
@@ -94,6 +104,6 @@ pub fn holdfastctl(arguments: &[&str]) -> TestResult<Reply> {
 pub fn holdfastctl_as(variables: &[(&str, &str)], arguments: &[&str]) -> TestResult<Reply> {
     let mut command = Command::new(program()?);
     command.args(arguments).current_dir(std::env::temp_dir());
-    command.env_remove("HOLDFAST_REGISTRY_USER").env_remove("HOLDFAST_REGISTRY_PASSWORD");
+    command.env_remove("HOLDFAST_REGISTRY_USER").env_remove("HOLDFAST_REGISTRY_PASSWORD").env_remove("HOLDFAST_STORE");
     Ok(Reply(command.envs(variables.iter().copied()).output()?))
 }

@@ -143,6 +143,21 @@ fn the_script_says_what_the_protocol_says() -> TestResult {
     Ok(())
 }
 
+/// What it frees is what is needed.
+#[test]
+fn a_full_redis_takes_a_settlement() -> TestResult {
+    let store = Redis::start()?;
+    for (key, answer) in [("a", Some(9)), ("b", None)] {
+        let names = Names::from(name(key)?);
+        text(&store, &["CONFIG", "SET", "maxmemory", "0"])?;
+        redis::ask(&store, &names, &Op::Claim(claim(1, LEASE)))?;
+        sleep(Duration::from_millis(LEASE + 1));
+        text(&store, &["CONFIG", "SET", "maxmemory", "1"])?;
+        assert!(matches!(settle(&store, &names, 1, answer)?, Settled::Yes { .. }), "{key}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_no_record_is_not_touched() -> TestResult {
     let store = Redis::start()?;

@@ -158,7 +158,8 @@ fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -
     setup::prometheus(context)?;
     setup::registry(context)?;
     setup::skopeo(context)?;
-    // The stories about registries run it.
+    setup::openssl(context)?;
+    // Stories about registries and about uncertain keys run it.
     context.cmd("cargo", "build holdfastctl").args(["build", "--package", "holdfastctl"]).run()?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };

@@ -14,7 +14,7 @@ use crate::second_engine;
 use crate::summary::{Outcome, Step, run_all};
 use crate::wasm_tests;
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step {
         name: "Rust for the second engine",
@@ -31,6 +31,7 @@ const STEPS: [Step; 14] = [
     Step { name: "webdis", run: |context| webdis(context).map(at) },
     Step { name: "docker-registry", run: |context| registry(context).map(at) },
     Step { name: "skopeo", run: |context| skopeo(context).map(at) },
+    Step { name: "openssl", run: |context| openssl(context).map(at) },
     Step { name: "Prometheus", run: |context| prometheus(context).map(at) },
 ];
 
@@ -78,6 +79,14 @@ pub(crate) fn skopeo(context: &Context) -> Result<PathBuf> {
         apt::install(context, &["skopeo"], "skopeo, which looks at what was pushed")?;
     }
     on_path("skopeo").context("package skopeo brought no skopeo")
+}
+
+/// Certificates of a store that speaks TLS, in tests.
+pub(crate) fn openssl(context: &Context) -> Result<PathBuf> {
+    if on_path("openssl").is_none() {
+        apt::install(context, &["openssl"], "openssl, which makes certificates for tests")?;
+    }
+    on_path("openssl").context("package openssl brought no openssl")
 }
 
 fn store(context: &Context, program: &str) -> Result<PathBuf> {

@@ -1,4 +1,4 @@
-//! Claims of which nobody knows what came, for whoever looks after them (`holdfastctl idempotency list`).
+//! Claims of which nobody knows what came, for whoever looks after them.
 //!
 //! This is a list to look at, not the truth: the truth is the records. It holds the newest [`MOST`], in one cell:
 //! ```text
