@@ -1,10 +1,11 @@
 //! Every order of events of a small world, checked by stateright: three gateways have the same request, messages to the store are delayed and
 //! arrive after their sender gave up or died, leases run out, the store's clock may step back, the secrets are being swapped, and the store may
-//! fail over to a copy that misses the last write. The store decides by the plugin's own `protocol.rs`, the gateways by its `decide.rs`.
+//! fail over to a copy that misses the last write, and an operator may settle what nobody knows the end of. The store decides by the plugin's own `protocol.rs`, the gateways by its `decide.rs`.
 
 use core::time::Duration;
 use idempotency::decide::{End, Heard, Next, end, next};
-use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Record, Stage, Write, abandon, claim, complete};
+use idempotency::protocol::{Answer, Claim, Fingerprint, Owner, Record, Settled, Stage, Write};
+use idempotency::protocol::{abandon, claim, complete, settle};
 use sdk_shim::outcome::flag;
 use stateright::{Checker, Model, Property};
 use std::collections::BTreeSet;
@@ -30,6 +31,8 @@ struct World {
     steps_back: bool,
     /// The service may also not be reached, say that it did nothing, or give no answer.
     service_fails: bool,
+    /// An operator knows from the service's books what a run did that can't do anything any more.
+    settles: bool,
 }
 
 /// How a claimed request went.
@@ -125,6 +128,9 @@ struct State {
     refused: bool,
     /// Somebody was told that this is another request, or one that can't be compared.
     mistaken: bool,
+    /// The run that the operator has looked at, and what it did; the store may have gone on since.
+    looked: Option<(Owner, Option<u8>)>,
+    settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +147,13 @@ enum Action {
     Tick,
     FailOver,
     StepBack,
+    /// The operator looks at the record, and into the books.
+    Look,
+    Settle,
 }
+
+/// Who has a record that the operator has settled.
+const OPERATOR: Owner = Owner(99);
 
 fn owner(node: usize) -> Owner {
     Owner(node as u128 + 1)
@@ -240,6 +252,25 @@ impl State {
         };
     }
 
+    /// What an operator finds out: of an uncertain run whose gateway will never send its request any more, whether it ran.
+    fn look(&self) -> Option<(Owner, Option<u8>)> {
+        let record = self.record().filter(|record| record.owner != OPERATOR)?;
+        let Stage::Claimed { lease } = record.stage else { return None };
+        let node = usize::try_from(record.owner.0).unwrap() - 1;
+        let known = lease <= self.now && self.nodes[node] != Node::Claimed;
+        let ran = self.runs.iter().position(|n| *n == node).map(|at| u8::try_from(at + 1).unwrap());
+        known.then_some((record.owner, ran))
+    }
+
+    fn settle(&mut self) {
+        let Some((owner, ran)) = self.looked.take() else { return };
+        let at = self.found([0, 1]);
+        let answer = ran.map(|ran| (OPERATOR, ran));
+        let (settled, write) = settle(self.records[at].as_ref(), owner, answer, TTL, self.now);
+        self.settled |= matches!(settled, Settled::Yes { .. });
+        self.write(at, write);
+    }
+
     /// The one record that there is.
     fn record(&self) -> Option<&Record<u8>> {
         self.records.iter().flatten().next()
@@ -269,6 +300,8 @@ impl Model for World {
             retaken: false,
             refused: false,
             mistaken: false,
+            looked: None,
+            settled: false,
         }]
     }
 
@@ -293,6 +326,10 @@ impl Model for World {
         }
         if self.fails_over && !state.lost {
             actions.push(Action::FailOver);
+        }
+        if self.settles {
+            actions.extend(state.look().filter(|_| state.looked.is_none()).map(|_| Action::Look));
+            actions.extend(state.looked.map(|_| Action::Settle));
         }
         if self.steps_back && !state.stepped_back && state.now > 0 {
             actions.push(Action::StepBack);
@@ -322,6 +359,8 @@ impl Model for World {
                 state.died = true;
             }
             Action::Tick => state.now += 1,
+            Action::Look => state.looked = state.look(),
+            Action::Settle => state.settle(),
             Action::FailOver => {
                 state.records.clone_from(&state.copy);
                 state.lost = true;
@@ -354,8 +393,11 @@ impl Model for World {
                 state.records.iter().enumerate().all(goes)
             }),
             Property::always("an answer is never overwritten by a run that lost its claim", |_, state: &State| {
-                let Some(Record { owner, stage: Stage::Done(answer), .. }) = state.record() else { return true };
-                state.runs.get(usize::from(*answer) - 1).is_some_and(|n| self::owner(*n) == *owner)
+                let Some(Record { owner, fence, stage: Stage::Done(answer), .. }) = state.record() else { return true };
+                let ran = state.runs.get(usize::from(*answer) - 1);
+                // An operator's answer is about the run that claimed last.
+                let by_operator = *owner == OPERATOR && *fence == state.fence;
+                ran.is_some_and(|n| self::owner(*n) == *owner || by_operator)
             }),
             Property::always("who gives up leaves no claim behind", |_, state: &State| {
                 let quiet = state.under_way.is_empty() && state.nodes.iter().all(|node| *node == Node::Over);
@@ -377,6 +419,14 @@ impl Model for World {
         if self.service_fails {
             properties.push(Property::sometimes("what didn't run is run by somebody else", |_, state: &State| {
                 state.refused && !state.replays.is_empty()
+            }));
+        }
+        if self.settles {
+            properties.push(Property::sometimes("a repeat gets what the operator said", |_, state: &State| {
+                !state.replays.is_empty() && matches!(state.record(), Some(Record { owner: OPERATOR, .. }))
+            }));
+            properties.push(Property::sometimes("what the operator released is run", |_, state: &State| {
+                state.settled && state.retaken && !state.runs.is_empty()
             }));
         }
         if self.rotates {
@@ -430,6 +480,14 @@ fn while_secrets_are_swapped_nothing_is_run_twice_and_nobody_is_refused_for_it()
     for reexecute in [false, true] {
         check(World { rotates: true, reexecute, ..World::default() });
     }
+}
+
+#[test]
+fn an_operator_settles_nothing_that_has_moved_on_and_nothing_is_run_twice() {
+    for reexecute in [false, true] {
+        check(World { settles: true, reexecute, ..World::default() });
+    }
+    check(World { settles: true, rotates: true, ..World::default() });
 }
 
 #[test]
