@@ -198,7 +198,11 @@ fn a_client_gets_the_answer_that_the_operator_has_at_hand() -> TestResult {
 #[test]
 fn a_payment_that_failed_is_refused_for_good() -> TestResult {
     let site = plan(Kind::Redis).start()?;
-    let (operator, key) = (Operator::of(&site)?, key(1));
+    let (mut operator, key) = (Operator::of(&site)?, key(1));
+    // With a user of its own, who may do what the docs list.
+    let rules = "on >horse ~* -@all +eval +time +type +hmget +hget +hkeys +hset +hdel +del +pttl +pexpireat +zrem +zrange +hstrlen +scan";
+    site.store.redis()?.ask(&[&["ACL", "SETUSER", "ops"], &rules.split(' ').collect::<Vec<_>>()[..]].concat())?;
+    operator.url = operator.url.replace("redis://", "redis://ops:horse@");
     let id = quarantined(&site, &operator, &key)?;
     operator.sealed(&id, "failed", &[])?.good()?;
     for edge in site.edges() {
@@ -302,6 +306,15 @@ fn a_secret_that_is_not_the_gateways_is_noticed() -> TestResult {
     let resolved = operator.sealed(&id, "done", &[])?.json()?;
     assert_eq!(resolved["secret_proved"], true);
     assert_replayed(&pay(site.edges()[0], &key).send()?, 200);
+
+    // Who insists has closed the key: nobody is told anything, and nothing runs.
+    let key = idempotency::load::key(3);
+    let id = quarantined(&site, &operator, &key)?;
+    let insisted = operator.resolve(&id, "done", &[&wrong[..], &["--trust-secret"]].concat())?.json()?;
+    assert_eq!(insisted["secret_proved"], false);
+    let answer = pay(site.edges()[0], &key).send()?;
+    assert_eq!((answer.status, answer.rejected_by()), (409, Some("idempotency; cause=unknown")));
+    assert_eq!(site.ledger.executions(&key).len(), 1);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ mod store;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use idempotency::protocol::{self, Answer, Claim, Owner, Settled, Write};
 use idempotency::store::redis::Call;
 use idempotency::store::redis::settle::{Found, Look, SCRIPTS, Seen, Stage, look, settled};
@@ -155,6 +155,43 @@ fn a_full_redis_takes_a_settlement() -> TestResult {
         text(&store, &["CONFIG", "SET", "maxmemory", "1"])?;
         assert!(matches!(settle(&store, &names, 1, answer)?, Settled::Yes { .. }), "{key}");
     }
+    Ok(())
+}
+
+/// The commands that `redis.rs` names, and no others.
+#[test]
+fn the_commands_that_are_listed_are_all_that_an_acl_must_allow() -> TestResult {
+    use idempotency::store::redis::{Entry, indexed, pieces};
+    const LISTED: &str = include_str!("../../plugins/idempotency/src/store/redis.rs");
+    let store = Redis::start()?;
+    let words = |before: &str| {
+        let (_, rest) = LISTED.split_once(before).with_context(|| format!("no {before:?}"))?;
+        let (_, rest) = rest.split_once('`').context("no list")?;
+        Ok::<_, anyhow::Error>(rest.split_once('`').context("no end")?.0.split(' ').map(|word| format!("+{word}")))
+    };
+    let mut rules: Vec<String> = ["ACL", "SETUSER", "default", "-@all"].map(str::to_owned).to_vec();
+    for list in ["//! allow", "for the index", "as well, and", "settles them needs"] {
+        rules.extend(words(list)?);
+    }
+    text(&store, &rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+
+    let (names, other) = (Names::from(name("k")?), Names::from(name("l")?));
+    for names in [&names, &other] {
+        redis::ask(&store, names, &Op::Claim(claim(1, LEASE)))?;
+    }
+    let entry = Entry { names: &names, fence: 7, route: "pay", tenant: "" };
+    assert!(send(&store, &Call::index("", &entry, 1, LONG), indexed)?);
+    assert!(send(&store, &Call::index("", &Entry { names: &other, ..entry }, 1, LONG), indexed)?);
+    assert!(send(&store, &Call::unindex("", &other), indexed)?);
+    assert!(send(&store, &Call::keeps(), indexed)?);
+    sleep(Duration::from_millis(LEASE + 1));
+    assert!(matches!(settle(&store, &names, 1, Some(9))?, Settled::Yes { .. }));
+    assert!(matches!(record(&store, &names)?.stage, Stage::Done { .. }));
+    assert_eq!(send(&store, &Call::read(&names, Owner(9), 0), |reply| pieces::piece(reply).map(<[u8]>::to_vec))?, PAID);
+    assert_eq!(redis::ask(&store, &other, &Op::Abandon { owner: Owner(1), keep: LONG })?, Said::Abandon(true));
+    redis::ask(&store, &other, &Op::Claim(claim(2, LEASE)))?;
+    assert_eq!(redis::ask(&store, &other, &completion(2, b"paid"))?, Said::Complete(true));
+    assert!(text(&store, &["HLEN", "k"]).is_ok() && text(&store, &["GET", "k"]).is_err());
     Ok(())
 }
 

@@ -23,8 +23,8 @@
 //!
 //! All keys of a call must be on one node of a cluster ([`cluster`]), so names of one key share a hash tag. With one secret a call has one key, which a
 //! cluster serves also while it moves the slot. What is needed: Redis 5 (scripts that read the clock and then write), or Valkey; an ACL must
-//! allow `EVAL EVALSHA TIME TYPE HMGET HGET HKEYS HSET HDEL DEL PTTL PEXPIREAT`, for the index `PEXPIRE ZADD ZREM ZCARD ZRANGE ZRANGEBYSCORE` as
-//! well, and `INFO` to see whether it may evict. Who settles needs `HSTRLEN` besides.
+//! allow `EVAL EVALSHA TIME TYPE HMGET HGET HKEYS HSET HDEL HLEN DEL PTTL PEXPIREAT`, for the index
+//! `PEXPIRE ZADD ZREM ZCARD ZRANGE ZRANGEBYSCORE` as well, and `INFO` to see whether it may evict. Who looks at records and settles them needs `HSTRLEN SCAN` besides.
 
 pub mod cluster;
 pub mod index;
