@@ -104,10 +104,34 @@ const MODULES: [Module; 14] = [
 pub(crate) fn all(context: &Context) -> Result<()> {
     ensure_optimizers(context)?;
     let built: Vec<Result<()>> = MODULES.iter().map(|module| module.build(context)).collect();
-    let failures = built.into_iter().chain([check_wasi(context)]).filter_map(Result::err);
-    let failures: Vec<String> = failures.map(|error| text::chain(&error)).collect();
+    all_well(built.into_iter().chain([check_wasi(context)]))
+}
+
+/// Builds those that are shipped, or the one of them that is named.
+pub(crate) fn shipped(context: &Context, only: Option<&str>) -> Result<()> {
+    ensure_optimizers(context)?;
+    let wanted = MODULES.iter().filter(|module| module.limit.is_some() && only.is_none_or(|file| module.file == file));
+    let built: Vec<Result<()>> = wanted.map(|module| module.build(context)).collect();
+    ensure!(!built.is_empty(), "no module {} is shipped", only.unwrap_or_default());
+    all_well(built.into_iter())
+}
+
+fn all_well(built: impl Iterator<Item = Result<()>>) -> Result<()> {
+    let failures: Vec<String> = built.filter_map(Result::err).map(|error| text::chain(&error)).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
+}
+
+/// A module that is shipped: its file in `target/modules/`, and what a registry calls it.
+pub(crate) struct Shipped {
+    pub(crate) file: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// All of them.
+pub(crate) fn shipped_modules() -> impl Iterator<Item = Shipped> {
+    let shipped = MODULES.iter().filter(|module| module.limit.is_some());
+    shipped.map(|module| Shipped { file: module.file, name: module.package })
 }
 
 /// The suite alone, and only if it isn't there as it would be built: the path of it.
@@ -187,7 +211,7 @@ impl Module {
         let toolchain = context.toolchain()?;
         let cargo = toolchain.cargo(context, &format!("build {}", self.file), "build", "std,panic_abort");
         let cargo = if self.profile == FAST { cargo } else { toolchain::without_places(cargo) };
-        cargo.env("HOLDFAST_GIT", commit(context)).args(self.selection()).run()?;
+        cargo.env("HOLDFAST_GIT", context.commit()).args(self.selection()).run()?;
         let folder = context.target().join("wasm").join(TARGET).join(self.profile);
         Ok(folder.join(format!("{}.wasm", self.package.replace('-', "_"))))
     }
@@ -198,7 +222,7 @@ impl Module {
         fs::create_dir_all(folder)?;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
         let compiled = fs::read(artifact).with_context(|| format!("can't read {}", artifact.display()))?;
-        let module = facts::append(&compiled, &name, &commit(context));
+        let module = facts::append(&compiled, &name, context.commit());
         // By rename: a proxy or a test that reads the module at this moment sees the old or the new one, never half.
         let part = output.with_extension("part");
         fs::write(&part, &module).with_context(|| format!("can't write {}", part.display()))?;
@@ -218,13 +242,6 @@ impl Module {
         ensure!(size <= limit * KIB, "{file} is {:.1} KiB, over its limit of {limit} KiB", kib(size));
         Ok(())
     }
-}
-
-/// The commit that is built, as each module's `holdfast_build_info` tells it.
-fn commit(context: &Context) -> String {
-    let git = context.cmd("git", "git rev-parse").args(["rev-parse", "--short=8", "HEAD"]).dir(context.root());
-    let hash = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    git.capture().filter(hash).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a module's size is far below 2^52 bytes")]

@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::fuzz;
+use crate::release;
 use crate::second_engine;
 use crate::setup;
 use crate::summary::{Outcome, Step, run_all};
@@ -28,8 +29,9 @@ const FAST: [Step; 5] = [
 ];
 
 /// What needs the Wasm toolchain, tools, and real proxies.
-const SLOW: [Step; 8] = [
+const SLOW: [Step; 9] = [
     Step { name: "modules", run: modules },
+    Step { name: "reproducible build", run: |context| release::again_one(context).map(Outcome::Passed) },
     Step { name: "Wasm tests", run: |context| wasm_tests::run(context).map(Outcome::Passed) },
     Step { name: "second engine", run: |context| second_engine::run(context).map(Outcome::Passed) },
     Step { name: "cargo deny", run: deny },

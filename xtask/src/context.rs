@@ -12,13 +12,29 @@ use crate::toolchain::{self, Toolchain};
 pub(crate) struct Context {
     root: PathBuf,
     toolchain: OnceCell<Toolchain>,
+    commit: OnceCell<String>,
 }
 
 impl Context {
     pub(crate) fn new() -> Result<Self> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let root = Path::new(&manifest).parent().context("xtask has to be a folder of the workspace")?;
-        Ok(Self { root: root.to_path_buf(), toolchain: OnceCell::new() })
+        Ok(Self { root: root.to_path_buf(), toolchain: OnceCell::new(), commit: OnceCell::new() })
+    }
+
+    /// The same commit and the same toolchain, in another folder.
+    pub(crate) fn elsewhere(&self, root: &Path) -> Result<Self> {
+        let (toolchain, commit) = (self.toolchain()?.clone(), self.commit().to_owned());
+        Ok(Self { root: root.to_path_buf(), toolchain: toolchain.into(), commit: commit.into() })
+    }
+
+    /// The commit that is built, as each module's `holdfast_build_info` tells it.
+    pub(crate) fn commit(&self) -> &str {
+        self.commit.get_or_init(|| {
+            let git = self.cmd("git", "git rev-parse").args(["rev-parse", "--short=8", "HEAD"]);
+            let hash = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            git.capture().filter(hash).unwrap_or_else(|| "unknown".to_owned())
+        })
     }
 
     /// The workspace's root folder.

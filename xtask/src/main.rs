@@ -20,6 +20,7 @@ mod images;
 mod lockfile;
 mod processes;
 mod progress;
+mod release;
 mod run;
 mod second_engine;
 mod setup;
@@ -39,6 +40,8 @@ cargo xtask <command>
 
   setup              install all that the other commands need, and say where it is
   build              the Wasm modules, into target/modules/
+  release …          the modules with checksums, into target/release-<version>/; --verify builds them again in another
+                     folder and compares; --push REGISTRY/PATH [--tag TAG] [--plain-http] pushes them; --dry-run doesn't
   demo [--serve] …   a real Envoy that survives a failing region (builds first)
   test [--fast]      every check; --fast leaves out the modules, the tools and the real Envoys (under 5 minutes);
                      --thorough runs the stories with the separate modules and with the suite on both Envoys
@@ -68,6 +71,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     match (command, rest) {
         ("setup", []) => Ok(setup::all(&context)),
         ("build", []) => build::all(&context).map(|()| ExitCode::SUCCESS),
+        ("release", rest) => release::command(&context, rest).map(|()| ExitCode::SUCCESS),
         ("test", []) => Ok(check::full(&context)),
         ("test", [flag]) if flag == "--fast" => Ok(check::fast(&context)),
         ("test", [flag]) if flag == "--thorough" => Ok(check::thorough(&context)),

@@ -38,7 +38,7 @@ const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
 const RUSTUP_SHORT_LIMIT: Duration = Duration::from_secs(45);
 
 /// A toolchain that compiles for [`TARGET`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Toolchain {
     /// The active one; the target's standard library is installed in it.
     Active,
