@@ -7,6 +7,7 @@ mod hardened;
 #[path = "../health/mod.rs"]
 mod health;
 mod idempotency;
+mod mesh;
 mod metrics;
 mod protocol_health;
 mod remote_fetch;
@@ -41,11 +42,14 @@ const BOOTSTRAPS: [&str; 15] = [
     "retry-budget.yaml",
     "upstream-chain.yaml",
 ];
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 8] = [
     "active-active-holdfast.yaml",
     "active-active-eu.yaml",
     "active-active-us.yaml",
+    mesh::ENVOY_GATEWAY,
     "idempotency-redis-plugin.yaml",
+    mesh::ENVOY_FILTER,
+    mesh::WASM_PLUGIN,
     "stats-tags.yaml",
 ];
 

@@ -69,6 +69,15 @@ impl Shipped {
         Ok(shipped)
     }
 
+    /// A file that is no bootstrap and that none refers to.
+    ///
+    /// # Errors
+    /// When it is missing or the module isn't built.
+    #[allow(dead_code, reason = "for the tests, which share this file with the demo")]
+    pub(crate) fn part(name: &str, ports: &[(u16, u16)]) -> TestResult<Value> {
+        installed(&folder(), name, ports)
+    }
+
     /// The plugin configuration in an ECDS file.
     ///
     /// # Errors
