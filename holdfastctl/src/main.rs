@@ -76,10 +76,13 @@ enum Verb {
         /// Such as HF110
         code: Option<String>,
     },
-    /// Print the JSON Schema (draft-04) of a plugin's configuration
+    /// Print the JSON Schema of a plugin's configuration
     Schema {
         /// Such as `circuit_breaker`
         plugin: String,
+        /// Kong takes draft-04 alone, editors like 2020-12
+        #[arg(long, value_enum, default_value = "04")]
+        draft: Draft,
     },
     /// Upload a module, and its .meta.json beside it, to an OCI registry: one tag for every consumer
     ///
@@ -196,6 +199,14 @@ enum Proxy {
     Kong,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Draft {
+    #[value(name = "04")]
+    Four,
+    #[value(name = "2020-12")]
+    Modern,
+}
+
 /// Ended without an answer: what to tell.
 type Refusal = String;
 
@@ -204,7 +215,7 @@ fn main() -> ExitCode {
     let outcome = match verb {
         Verb::Check { files, plugin, proxy, strict } => check_files(&files, plugin.as_deref(), proxy, strict, json),
         Verb::Explain { code } => explain(code.as_deref(), json),
-        Verb::Schema { plugin } => schema(&plugin),
+        Verb::Schema { plugin, draft } => schema(&plugin, draft),
         Verb::Push { reference, module, registry } => told(oci::push(&reference, &module, &registry.access()), json),
         Verb::Pull { reference, output, registry } => told(oci::pull(&reference, &output, &registry.access()), json),
         Verb::List { repository, registry } => told(oci::list(&repository, &registry.access()), json),
@@ -295,10 +306,13 @@ fn explain(code: Option<&str>, json: bool) -> Result<ExitCode, Refusal> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn schema(plugin: &str) -> Result<ExitCode, Refusal> {
+fn schema(plugin: &str, draft: Draft) -> Result<ExitCode, Refusal> {
     let name = module(plugin)?.name;
     let schemas = config_schema::meta::modules();
     let (_, schema) = schemas.iter().find(|(module, _)| *module == name).ok_or("no schema")?;
-    println!("{schema:#}");
+    match draft {
+        Draft::Four => println!("{schema:#}"),
+        Draft::Modern => println!("{:#}", config_schema::dialect::in_2020_12(schema)),
+    }
     Ok(ExitCode::SUCCESS)
 }

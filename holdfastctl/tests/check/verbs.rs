@@ -82,6 +82,18 @@ fn a_schema_is_the_one_that_kong_reads() {
     let shipped: serde_json::Value = serde_json::from_str(&shipped).expect("JSON");
     let own: serde_json::Value = serde_json::from_str(&stdout(&["schema", "circuit-breaker"])).expect("JSON");
     assert_eq!(own, shipped["config_schema"]);
+    let said: serde_json::Value =
+        serde_json::from_str(&stdout(&["schema", "circuit-breaker", "--draft", "04"])).expect("JSON");
+    assert_eq!(own, said);
+}
+
+#[test]
+fn a_schema_comes_in_the_draft_of_editors_too() {
+    let modern: serde_json::Value =
+        serde_json::from_str(&stdout(&["schema", "retry_budget", "--draft", "2020-12"])).expect("JSON");
+    assert_eq!(modern["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(modern.get("dependencies").is_none() && modern["dependentSchemas"].is_object(), "{modern}");
+    assert_eq!(holdfastctl(&repository(), &["schema", "retry_budget", "--draft", "07"]).status.code(), Some(2));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 /// The dialect's name.
 pub const DRAFT_04: &str = "http://json-schema.org/draft-04/schema#";
 
+/// The dialect of editors and of most validators today.
+pub const DRAFT_2020_12: &str = "https://json-schema.org/draft/2020-12/schema";
+
 /// The schema of a type.
 pub fn schema_of<T: JsonSchema>() -> Value {
     let mut no_booleans = ReplaceBoolSchemas::default();
@@ -25,6 +28,43 @@ pub fn schema_of<T: JsonSchema>() -> Value {
         ];
     });
     settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The same schema in [`DRAFT_2020_12`]: of what our schemas say, only `dependencies` is said in another way there.
+pub fn in_2020_12(schema: &Value) -> Value {
+    let mut schema = modern(schema);
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("$schema".to_owned(), DRAFT_2020_12.into());
+    }
+    schema
+}
+
+fn modern(schema: &Value) -> Value {
+    let Some(fields) = schema.as_object() else { return schema.clone() };
+    let all = fields.iter().flat_map(|(keyword, value)| match (keyword.as_str(), value) {
+        ("properties" | "patternProperties", Value::Object(named)) => vec![(keyword.clone(), modern_each(named))],
+        ("dependencies", Value::Object(named)) => dependencies(named),
+        ("additionalProperties" | "items" | "not", schema) => vec![(keyword.clone(), modern(schema))],
+        ("anyOf" | "allOf" | "oneOf", Value::Array(schemas)) => {
+            vec![(keyword.clone(), schemas.iter().map(modern).collect())]
+        }
+        // Values, and words that mean the same in both.
+        _ => vec![(keyword.clone(), value.clone())],
+    });
+    Value::Object(all.collect())
+}
+
+fn modern_each(named: &Map<String, Value>) -> Value {
+    named.iter().map(|(name, schema)| (name.clone(), modern(schema))).collect()
+}
+
+/// One keyword has become two: which fields must be there too, and what else must be true then.
+fn dependencies(named: &Map<String, Value>) -> Vec<(String, Value)> {
+    let (fields, schemas): (Vec<_>, Vec<_>) = named.iter().partition(|(_, value)| value.is_array());
+    let fields: Map<String, Value> = fields.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let schemas: Map<String, Value> = schemas.into_iter().map(|(name, value)| (name.clone(), modern(value))).collect();
+    let both = [("dependentRequired", fields), ("dependentSchemas", schemas)];
+    both.into_iter().filter(|(_, map)| !map.is_empty()).map(|(name, map)| (name.to_owned(), map.into())).collect()
 }
 
 /// One of a few words is an `enum`, with what each means in the description: of alternatives Kong only says that none fits.
@@ -54,4 +94,77 @@ pub fn only(kind: &str, word: &str, others: &[&str]) -> Value {
     let absent = others.iter().map(|name| ((*name).to_owned(), json!({"not": {}})));
     let properties: Map<String, Value> = absent.chain([(kind.to_owned(), json!({"enum": [word]}))]).collect();
     json!({"required": [kind], "properties": properties})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::modules;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn dependencies_are_two_keywords_now_and_names_of_fields_are_left_alone() {
+        let old = json!({
+            "$schema": DRAFT_04,
+            "properties": {"dependencies": {"enum": [{"dependencies": {"a": ["b"]}}]}},
+            "anyOf": [{"items": {"dependencies": {"username": ["password"], "interval": {"not": {}}}}}],
+        });
+        assert_eq!(
+            in_2020_12(&old),
+            json!({
+                "$schema": DRAFT_2020_12,
+                "properties": {"dependencies": {"enum": [{"dependencies": {"a": ["b"]}}]}},
+                "anyOf": [{"items": {"dependentRequired": {"username": ["password"]}, "dependentSchemas": {"interval": {"not": {}}}}}],
+            })
+        );
+    }
+
+    /// The words that a schema uses; the names of fields aren't among them.
+    fn keywords(schema: &Value, found: &mut BTreeSet<String>) {
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            found.insert(keyword.clone());
+            match (keyword.as_str(), value) {
+                ("properties" | "patternProperties" | "dependencies", Value::Object(named)) => {
+                    named.values().for_each(|schema| keywords(schema, found));
+                }
+                ("enum" | "default", _) => {}
+                (_, Value::Array(schemas)) => schemas.iter().for_each(|schema| keywords(schema, found)),
+                (_, schema) => keywords(schema, found),
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_our_schemas_say_means_the_same_in_both_drafts_or_is_said_in_another_way() {
+        const SAME: [&str; 20] = [
+            "additionalProperties",
+            "anyOf",
+            "default",
+            "description",
+            "enum",
+            "items",
+            "maxItems",
+            "maxLength",
+            "maxProperties",
+            "maximum",
+            "minItems",
+            "minLength",
+            "minProperties",
+            "minimum",
+            "not",
+            "pattern",
+            "patternProperties",
+            "properties",
+            "required",
+            "title",
+        ];
+        let mut used = BTreeSet::new();
+        for (_, schema) in modules() {
+            keywords(&schema, &mut used);
+        }
+        let known: BTreeSet<String> =
+            SAME.into_iter().chain(["type", "uniqueItems", "$schema", "dependencies"]).map(str::to_owned).collect();
+        let unknown: Vec<_> = used.difference(&known).collect();
+        assert!(unknown.is_empty(), "does `in_2020_12` know {unknown:?}?");
+    }
 }

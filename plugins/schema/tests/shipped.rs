@@ -2,6 +2,7 @@
 
 mod support;
 
+use config_schema::dialect::in_2020_12;
 use config_schema::meta::modules;
 use config_schema::rules::HOST_RULES;
 use sdk_shim::config::Faults;
@@ -32,6 +33,8 @@ fn is_good(file: &str, module: &str, config: &Value) {
     let (_, schema) = modules.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{file}: {module}"));
     let validator = jsonschema::draft4::new(schema).expect("a schema");
     validator.validate(config).unwrap_or_else(|error| panic!("{file}: {module}: {error} at {}", error.instance_path()));
+    let modern = jsonschema::draft202012::new(&in_2020_12(schema)).expect("a schema");
+    assert!(modern.is_valid(config), "{file}: {module}: good by draft-04 alone");
 }
 
 fn configure(host: &FakeHost, module: &str, config: &Value) -> Result<(), Faults> {
@@ -112,6 +115,8 @@ fn a_wrong_value_in_a_shipped_file_is_told_with_its_path() {
     let validator = jsonschema::draft4::new(&schema).expect("a schema");
     let error = validator.validate(config).expect_err("a wrong value");
     assert_eq!(error.instance_path().to_string(), "/window/time");
+    let modern = jsonschema::draft202012::new(&in_2020_12(&schema)).expect("a schema");
+    assert_eq!(modern.validate(config).expect_err("a wrong value").instance_path().to_string(), "/window/time");
     let faults = configure(&FakeHost::wasmx(), "circuit_breaker", config).expect_err("a wrong value");
     assert_eq!(faults.iter().map(|fault| fault.path.as_str()).collect::<Vec<_>>(), ["$.window.time"]);
 }

@@ -8,7 +8,7 @@ mod change;
 mod seeds;
 
 use change::{Change, changes};
-use config_schema::dialect::{DRAFT_04, schema_of};
+use config_schema::dialect::{DRAFT_04, in_2020_12, schema_of};
 use config_schema::rules::RULES;
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -22,6 +22,8 @@ struct Subject {
     name: &'static str,
     schema: Value,
     validator: Validator,
+    /// By the other draft.
+    modern: Validator,
     read: fn(&[u8]) -> Result<(), Faults>,
     seeds: Vec<Value>,
 }
@@ -30,12 +32,17 @@ impl Subject {
     fn new<T: config_schema::JsonSchema>(name: &'static str, read: fn(&[u8]) -> Result<(), Faults>) -> Self {
         let schema = schema_of::<T>();
         let validator = jsonschema::draft4::new(&schema).expect("a schema");
-        Self { name, schema, validator, read, seeds: seeds::of(name) }
+        let modern = jsonschema::draft202012::new(&in_2020_12(&schema)).expect("a schema");
+        Self { name, schema, validator, modern, read, seeds: seeds::of(name) }
     }
 
     /// What is wrong with what the two say.
     fn disagreement(&self, config: &Value) -> Option<String> {
-        let schema = self.validator.validate(&as_lua(config)).map_err(|error| error.to_string());
+        let as_lua = as_lua(config);
+        let schema = self.validator.validate(&as_lua).map_err(|error| error.to_string());
+        if self.modern.is_valid(&as_lua) != schema.is_ok() {
+            return Some(format!("the drafts disagree about {config}: {schema:?}"));
+        }
         let parser = (self.read)(config.to_string().as_bytes());
         match (schema, parser) {
             (Ok(()), Err(faults)) => {
