@@ -29,6 +29,20 @@ pub(crate) struct Outcome {
     pub(crate) files: Vec<File>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) plugins: usize,
+    /// What couldn't be looked at, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Puts more among what was found, each in its place.
+    pub(crate) fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        // An alias says a thing again, and so do two rules of one list.
+        self.findings.sort_by_key(|one| (one.file, one.span.start, one.code.id, one.path.clone(), one.found.clone()));
+        self.findings.dedup();
+    }
 }
 
 /// Looks at files together: a cluster in one may be named in another.
@@ -42,10 +56,9 @@ pub(crate) fn check(texts: Vec<(String, String)>, bare: Option<Bare>) -> Outcome
     if plugins > 0 {
         rules::apply(&context, &mut findings);
     }
-    // An alias says a thing again, and so do two rules of one list.
-    findings.sort_by_key(|one| (one.file, one.span.start, one.code.id, one.path.clone(), one.found.clone()));
-    findings.dedup();
-    Outcome { files, findings, plugins }
+    let mut outcome = Outcome { files, findings: Vec::new(), plugins, notes: Vec::new() };
+    outcome.add(findings);
+    outcome
 }
 
 fn read(texts: Vec<(String, String)>) -> (Vec<File>, Vec<Finding>) {

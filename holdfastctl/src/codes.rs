@@ -71,6 +71,8 @@ codes! {
         "Envoy holds a body for the plugin, and answers 413 (or 500, of an answer) when its buffer is full. `per_connection_buffer_limit_bytes` must be more than `max_body`."
     APART "HF117" Error "The retry budget's two entries share nothing."
         "What attempts spent is counted by the entry in the cluster, and given back and read by the one in the listener. Both need the same `vm_id` (and `instance`, `ttl`, `key`)."
+    ENVOY "HF118" Error "Envoy refuses this bootstrap."
+        "Said by `envoy --mode validate`, by the Envoy on PATH or that of `--envoy`: another version may say something else. Modules of ours are judged by their own code instead, and files that aren't on this machine are no fault: a note says how far Envoy came. `--no-envoy` asks nobody."
     EXPOSED "HF119" Error "The control entry can be reached from outside."
         "Whoever reaches it and has the token may open and close every breaker. Its listener belongs on 127.0.0.1; from afar there are ssh and `kubectl port-forward`."
 

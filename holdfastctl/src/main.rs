@@ -9,6 +9,7 @@
 //! | what is judged by the plugin itself | [`check`] |
 //! | what is around it | [`rules`] |
 //! | all that can be found, and why it matters | [`codes`] |
+//! | what Envoy itself says | [`envoy`] |
 //! | where a fault stands | [`document`], [`location`] |
 //! | how it is told | [`report`] |
 //! | what is in a registry, and how it gets there | [`oci`] |
@@ -19,6 +20,7 @@ mod check;
 mod codes;
 mod document;
 mod entry;
+mod envoy;
 mod file;
 mod find;
 mod finding;
@@ -33,6 +35,7 @@ mod rules;
 use check::Bare;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use codes::{Code, Severity};
+use envoy::Which;
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -70,6 +73,12 @@ enum Verb {
         /// Warnings are errors
         #[arg(long)]
         strict: bool,
+        /// This Envoy is asked of files that are whole bootstraps (`--mode validate`); without it the one on PATH, if there is one
+        #[arg(long, value_name = "PATH")]
+        envoy: Option<PathBuf>,
+        /// No Envoy is asked
+        #[arg(long, conflicts_with = "envoy")]
+        no_envoy: bool,
     },
     /// Say why a code that `check` told matters, and what to do; without a code, all of them
     Explain {
@@ -213,7 +222,14 @@ type Refusal = String;
 fn main() -> ExitCode {
     let Arguments { json, verb } = Arguments::parse();
     let outcome = match verb {
-        Verb::Check { files, plugin, proxy, strict } => check_files(&files, plugin.as_deref(), proxy, strict, json),
+        Verb::Check { files, plugin, proxy, strict, envoy, no_envoy } => {
+            let which = match envoy {
+                _ if no_envoy || plugin.is_some() => Which::Nobody,
+                Some(program) => Which::This(program),
+                None => Which::OnPath,
+            };
+            check_files(&files, plugin.as_deref(), proxy, &which, strict, json)
+        }
         Verb::Explain { code } => explain(code.as_deref(), json),
         Verb::Schema { plugin, draft } => schema(&plugin, draft),
         Verb::Push { reference, module, registry } => told(oci::push(&reference, &module, &registry.access()), json),
@@ -268,6 +284,7 @@ fn check_files(
     files: &[PathBuf],
     plugin: Option<&str>,
     proxy: Proxy,
+    which: &Which,
     strict: bool,
     json: bool,
 ) -> Result<ExitCode, Refusal> {
@@ -276,7 +293,8 @@ fn check_files(
         let name = path.display().to_string();
         std::fs::read_to_string(path).map(|text| (name.clone(), text)).map_err(|error| format!("{name}: {error}"))
     });
-    let outcome = check::check(texts.collect::<Result<_, _>>()?, bare);
+    let mut outcome = check::check(texts.collect::<Result<_, _>>()?, bare);
+    envoy::judge(which, &mut outcome)?;
     if json {
         println!("{:#}", report::for_programs(&outcome));
     } else {

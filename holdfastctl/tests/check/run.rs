@@ -10,7 +10,9 @@ pub(crate) fn repository() -> PathBuf {
 
 /// Runs the command in a folder.
 pub(crate) fn holdfastctl(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_holdfastctl")).args(arguments).current_dir(folder).output().expect("the command")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfastctl"));
+    // Without an Envoy that happens to be on this machine.
+    command.args(arguments).current_dir(folder).env("PATH", "").output().expect("the command")
 }
 
 /// What it answers in JSON.

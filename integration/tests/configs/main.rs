@@ -1,6 +1,7 @@
 //! Every file in `envoy-configs/`, and those of `integration/compose`, as they are shipped, on the real Envoy: only ports and paths are changed, in memory.
 
 mod active_active;
+mod checked;
 mod compose;
 mod control;
 mod hardened;
