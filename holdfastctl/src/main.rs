@@ -12,6 +12,7 @@
 //! | what Envoy itself says | [`envoy`] |
 //! | where a fault stands | [`document`], [`location`] |
 //! | how it is told | [`report`] |
+//! | what an outage would have come to | [`simulate`] |
 //! | what is in a registry, and how it gets there | [`oci`] |
 //! | what gateways do at this moment, and orders for them | [`operate`] |
 //! | what nobody knows the end of, and settling it | [`idempotency`] |
@@ -31,6 +32,7 @@ mod oci;
 mod operate;
 mod report;
 mod rules;
+mod simulate;
 
 use check::Bare;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -38,7 +40,7 @@ use codes::{Code, Severity};
 use envoy::Which;
 use serde_json::json;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Holdfast's plugins for Envoy and Kong: check their configuration before it is promoted.
@@ -92,6 +94,23 @@ enum Verb {
         /// Kong takes draft-04 alone, editors like 2020-12
         #[arg(long, value_enum, default_value = "04")]
         draft: Draft,
+    },
+    /// Show what a circuit breaker and a retry budget would have done in an outage that a file describes
+    ///
+    /// The plugins' own code decides, in virtual time, with everything enforced; beside it the same outage without them.
+    Simulate {
+        /// Where they are configured: any file that `check` reads
+        #[arg(long)]
+        config: PathBuf,
+        /// The file is this plugin's configuration, and nothing else
+        #[arg(long, value_name = "NAME")]
+        plugin: Option<String>,
+        /// The outage: duration, `requests_per_second`, timeout, retries, and a list `service` of from, takes, fails
+        #[arg(long)]
+        scenario: PathBuf,
+        /// Draws a picture into this file
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Upload a module, and its .meta.json beside it, to an OCI registry: one tag for every consumer
     ///
@@ -232,6 +251,9 @@ fn main() -> ExitCode {
         }
         Verb::Explain { code } => explain(code.as_deref(), json),
         Verb::Schema { plugin, draft } => schema(&plugin, draft),
+        Verb::Simulate { config, plugin, scenario, svg } => {
+            told(run_simulation(&config, plugin.as_deref(), &scenario, svg.as_deref()), json)
+        }
         Verb::Push { reference, module, registry } => told(oci::push(&reference, &module, &registry.access()), json),
         Verb::Pull { reference, output, registry } => told(oci::pull(&reference, &output, &registry.access()), json),
         Verb::List { repository, registry } => told(oci::list(&repository, &registry.access()), json),
@@ -280,6 +302,26 @@ fn told(answer: Result<oci::Answer, Refusal>, json: bool) -> Result<ExitCode, Re
     Ok(ExitCode::SUCCESS)
 }
 
+fn run_simulation(
+    config: &Path,
+    plugin: Option<&str>,
+    scenario: &Path,
+    svg: Option<&Path>,
+) -> Result<oci::Answer, Refusal> {
+    let bare = plugin.map(|name| module(name).map(|module| Bare { module, kong: false })).transpose()?;
+    let simulated = simulate::simulate(read(config)?, bare, &read(scenario)?)?;
+    if let Some(path) = svg {
+        std::fs::write(path, simulated.svg).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok((simulated.value, simulated.text))
+}
+
+/// A file's name and text.
+fn read(path: &Path) -> Result<(String, String), Refusal> {
+    let name = path.display().to_string();
+    std::fs::read_to_string(path).map(|text| (name.clone(), text)).map_err(|error| format!("{name}: {error}"))
+}
+
 fn check_files(
     files: &[PathBuf],
     plugin: Option<&str>,
@@ -289,10 +331,7 @@ fn check_files(
     json: bool,
 ) -> Result<ExitCode, Refusal> {
     let bare = plugin.map(|name| module(name).map(|module| Bare { module, kong: proxy == Proxy::Kong })).transpose()?;
-    let texts = files.iter().map(|path| {
-        let name = path.display().to_string();
-        std::fs::read_to_string(path).map(|text| (name.clone(), text)).map_err(|error| format!("{name}: {error}"))
-    });
+    let texts = files.iter().map(|path| read(path));
     let mut outcome = check::check(texts.collect::<Result<_, _>>()?, bare);
     envoy::judge(which, &mut outcome)?;
     if json {

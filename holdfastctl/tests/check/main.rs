@@ -5,4 +5,5 @@ mod envoy;
 mod others;
 mod run;
 mod shipped;
+mod simulate;
 mod verbs;
