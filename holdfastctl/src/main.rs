@@ -39,7 +39,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use codes::{Code, Severity};
 use envoy::Which;
 use serde_json::json;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -268,8 +268,9 @@ fn main() -> ExitCode {
         }
         Verb::Idempotency { verb } => idempotency::run(verb, json),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "holdfastctl", &mut script);
+            say(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
     };
     outcome.unwrap_or_else(|refusal| {
@@ -291,13 +292,22 @@ impl Registry {
     }
 }
 
+/// On stdout. Whoever reads no further (`| head`) has what he wanted.
+fn say(text: &str) -> Result<(), Refusal> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
+        _ => Ok(()),
+    }
+}
+
 /// Says what was done.
 fn told(answer: Result<oci::Answer, Refusal>, json: bool) -> Result<ExitCode, Refusal> {
     let (value, text) = answer?;
     if json {
-        println!("{value:#}");
+        say(&format!("{value:#}\n"))?;
     } else {
-        print!("{text}");
+        say(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -335,9 +345,9 @@ fn check_files(
     let mut outcome = check::check(texts.collect::<Result<_, _>>()?, bare);
     envoy::judge(which, &mut outcome)?;
     if json {
-        println!("{:#}", report::for_programs(&outcome));
+        say(&format!("{:#}\n", report::for_programs(&outcome)))?;
     } else {
-        print!("{}", report::for_people(&outcome, std::io::stdout().is_terminal()));
+        say(&report::for_people(&outcome, std::io::stdout().is_terminal()))?;
     }
     let wrong = report::count(&outcome, Severity::Error) > 0 || (strict && !outcome.findings.is_empty());
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -355,10 +365,10 @@ fn explain(code: Option<&str>, json: bool) -> Result<ExitCode, Refusal> {
     };
     if json {
         let one = |code: &&Code| json!({"code": code.id, "severity": code.severity.as_str(), "title": code.title, "why": code.why});
-        println!("{:#}", json!(told.iter().map(one).collect::<Vec<_>>()));
+        say(&format!("{:#}\n", json!(told.iter().map(one).collect::<Vec<_>>())))?;
     } else {
         let one = |code: &&Code| format!("{} ({}): {}\n{}\n", code.id, code.severity.as_str(), code.title, code.why);
-        print!("{}", told.iter().map(one).collect::<Vec<_>>().join("\n"));
+        say(&told.iter().map(one).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -368,8 +378,8 @@ fn schema(plugin: &str, draft: Draft) -> Result<ExitCode, Refusal> {
     let schemas = config_schema::meta::modules();
     let (_, schema) = schemas.iter().find(|(module, _)| *module == name).ok_or("no schema")?;
     match draft {
-        Draft::Four => println!("{schema:#}"),
-        Draft::Modern => println!("{:#}", config_schema::dialect::in_2020_12(schema)),
+        Draft::Four => say(&format!("{schema:#}\n"))?,
+        Draft::Modern => say(&format!("{:#}\n", config_schema::dialect::in_2020_12(schema)))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -124,6 +124,22 @@ fn every_code_is_explained_in_the_docs() {
     assert!(made == text, "the table of docs/checks.md is made of the codes: HOLDFAST_BLESS=1 writes it");
 }
 
+/// As with `| head -1`.
+#[test]
+fn who_reads_no_further_is_left_in_peace() {
+    use std::io::BufRead as _;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfastctl"));
+    command.args(["schema", "holdfast_suite"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command");
+    let mut line = String::new();
+    let mut reader = std::io::BufReader::with_capacity(16, child.stdout.take().expect("its stdout"));
+    reader.read_line(&mut line).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!((line.as_str(), output.status.code(), output.stderr.len()), ("{\n", Some(0), 0), "{output:?}");
+}
+
 #[test]
 fn completions_are_printed() {
     assert!(stdout(&["completions", "bash"]).contains("holdfastctl"));
