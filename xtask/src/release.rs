@@ -62,18 +62,33 @@ fn gather(context: &Context) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("can't empty {}", folder.display()))?;
     }
     fs::create_dir_all(&folder)?;
+    context.cmd("cargo", "build holdfastctl").args(["build", "--package", "holdfastctl"]).run()?;
     let mut sums = Vec::new();
     for module in build::shipped_modules() {
-        let meta = module.file.replace(".wasm", ".meta.json");
-        for name in [module.file, &meta] {
-            let bytes = fs::read(context.modules().join(name)).with_context(|| format!("can't read {name}"))?;
-            fs::write(folder.join(name), &bytes)?;
-            sums.push(sum(name, &bytes));
+        let read = |name: &str| fs::read(context.modules().join(name)).with_context(|| format!("can't read {name}"));
+        let name = module.file.trim_end_matches(".wasm");
+        let meta = format!("{name}.meta.json");
+        let parts = [
+            (module.file.to_owned(), read(module.file)?),
+            (meta.clone(), read(&meta)?),
+            (format!("{name}.schema.json"), schema(context, name)?.into_bytes()),
+        ];
+        for (name, bytes) in parts {
+            fs::write(folder.join(&name), &bytes)?;
+            sums.push(sum(&name, &bytes));
         }
     }
     sums.sort_by(|one, other| name_of(one).cmp(name_of(other)));
     fs::write(folder.join(SUMS), sums.concat())?;
     Ok(folder)
+}
+
+/// What editors read. Kong's is in the `.meta.json`.
+fn schema(context: &Context, module: &str) -> Result<String> {
+    let cargo =
+        context.cmd("cargo", format!("schema of {module}")).args(["run", "--quiet", "--package", "holdfastctl"]);
+    let printed = cargo.args(["--", "schema", module, "--draft", "2020-12"]).capture();
+    printed.map(|text| text + "\n").with_context(|| format!("holdfastctl prints no schema of {module}"))
 }
 
 /// A line of [`SUMS`].
