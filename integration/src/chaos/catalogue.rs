@@ -14,6 +14,10 @@ const PAYMENTS: &[&str] = &["rest-eu", "rest-us"];
 /// Payments take a while, so that some are under way whenever something is killed.
 const A_WHILE: Action = Suffer(PAYMENTS, "slow:150");
 const PER_SECOND: u32 = 80;
+/// Where the gateways listen.
+const EDGE: u16 = 10_000;
+/// Where a proxy in front listens that sends copies of REST requests to the shadow.
+const MIRRORING: u16 = 10_003;
 
 /// All of them, in the order of their numbers.
 pub fn all() -> Vec<Experiment> {
@@ -26,6 +30,7 @@ pub fn all() -> Vec<Experiment> {
         sick_in_protocol(),
         bad_config(),
         canary(),
+        shadow(),
         store_is_full(),
     ]
 }
@@ -39,6 +44,7 @@ fn region_fails() -> Experiment {
         seconds: 97,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         // Between them a breaker comes back all the way: it is open for up to 8 s, and recovers for 5 s.
         phases: vec![
             Phase::new(3, "503", &[Suffer(EU, "503")]),
@@ -70,6 +76,7 @@ fn node_fails() -> Experiment {
         seconds: 38,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::well(1, &[A_WHILE]),
             Phase::new(3, "killed", &[Kill("edge-a")]),
@@ -97,6 +104,7 @@ fn store_fails() -> Experiment {
         seconds: 46,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::well(1, &[A_WHILE]),
             Phase::new(3, "killed", &[Kill("redis")]),
@@ -129,6 +137,7 @@ fn region_is_cut_off() -> Experiment {
         seconds: 32,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![Phase::new(3, "eu is cut off", &both(Cut)), Phase::well(15, &both(Join))],
         checks: vec![
             Check::Served(Whom::Movers, (9, 15), 90.0),
@@ -148,6 +157,7 @@ fn retry_storm() -> Experiment {
         seconds: 32,
         per_second: PER_SECOND,
         manner: Manner::Storm,
+        port: EDGE,
         phases: vec![
             Phase::new(3, "503, both regions", &[Suffer(ALL, "503")]),
             Phase::well(13, &[Suffer(ALL, "none")]),
@@ -171,6 +181,7 @@ fn sick_in_protocol() -> Experiment {
         seconds: 30,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::new(3, "sick", &[Suffer(IN_PROTOCOL, "sick")]),
             Phase::well(15, &[Suffer(IN_PROTOCOL, "none")]),
@@ -192,6 +203,7 @@ fn bad_config() -> Experiment {
         seconds: 22,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::new(3, "unknown field", &[Push("edge-a", Config::UnknownField)]),
             Phase::new(7, "half a file", &[Push("edge-a", Config::CutShort)]),
@@ -216,11 +228,39 @@ fn canary() -> Experiment {
         seconds: 22,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::new(4, "canary at edge-a", &[Push("edge-a", Config::Canary)]),
             Phase::well(13, &[Push("edge-a", Config::Shipped)]),
         ],
         checks: vec![Check::Served(Whom::All, (0, 22), 99.0), Check::ConfigsTaken(4), Check::PaidOnce, Check::NoneLost],
+        contrast: false,
+    }
+}
+
+fn shadow() -> Experiment {
+    const SHADOW: &[&str] = &["rest-shadow"];
+    Experiment {
+        number: 9,
+        name: "all REST requests are mirrored to a shadow, which fails and hangs",
+        hypothesis: "Copies claim no keys and feed no breaker of what they copy: clients get the services' answers, whatever becomes of the shadow.",
+        seconds: 28,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        port: MIRRORING,
+        phases: vec![
+            Phase::well(1, &[A_WHILE]),
+            Phase::new(9, "the shadow: 503", &[Suffer(SHADOW, "503")]),
+            Phase::new(16, "the shadow hangs", &[Suffer(SHADOW, "hang")]),
+            Phase::well(24, &[Suffer(SHADOW, "none")]),
+        ],
+        checks: vec![
+            Check::Copied((2, 9), 0.9),
+            Check::Served(Whom::All, (0, 28), 99.0),
+            Check::Opened(SHADOW),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
         contrast: false,
     }
 }
@@ -233,6 +273,7 @@ fn store_is_full() -> Experiment {
         seconds: 24,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        port: EDGE,
         phases: vec![
             Phase::new(4, "full", &[Redis("redis", &["config", "set", "maxmemory", "1"])]),
             Phase::well(12, &[Redis("redis", &["config", "set", "maxmemory", "0"])]),
@@ -265,7 +306,11 @@ mod tests {
     fn nothing_is_checked_that_is_not_played() {
         for experiment in all() {
             for check in &experiment.checks {
-                let (Check::Served(_, span, _) | Check::Quick(_, span, _) | Check::Spared(span, _)) = check else {
+                let (Check::Served(_, span, _)
+                | Check::Quick(_, span, _)
+                | Check::Spared(span, _)
+                | Check::Copied(span, _)) = check
+                else {
                     continue;
                 };
                 assert!(span.0 < span.1 && span.1 <= experiment.seconds, "{}: {}", experiment.name, check.words());

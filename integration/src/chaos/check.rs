@@ -1,5 +1,7 @@
 //! What must hold, and whether it did.
 
+use std::collections::BTreeSet;
+
 use super::run::{p99, ratio};
 use super::{Kind, Record, Run};
 
@@ -20,6 +22,10 @@ pub enum Check {
     ConfigsTaken(u64),
     /// They refused at least so many.
     ConfigsRefused(u64),
+    /// Breakers opened for these clusters, and for no other one.
+    Opened(&'static [&'static str]),
+    /// For each mirrored request at least so many copies reached the shadow.
+    Copied(Span, f64),
 }
 
 /// From a second on, up to another one.
@@ -64,6 +70,8 @@ impl Check {
             Self::NoneLost => "no payment acknowledged and lost".to_owned(),
             Self::ConfigsTaken(taken) => format!("{taken} configurations taken"),
             Self::ConfigsRefused(least) => format!("{least} configurations refused"),
+            Self::Opened(keys) => format!("the breaker opened for {} alone", keys.join(", ")),
+            Self::Copied(span, least) => format!("{least} copies for each mirrored request, {}", words(span)),
         }
     }
 
@@ -89,6 +97,11 @@ impl Check {
             Self::NoneLost => Seen::none_of(&run.lost(), run.executed.len()),
             Self::ConfigsTaken(taken) => Seen::new(run.taken_configs == taken, run.taken_configs.to_string()),
             Self::ConfigsRefused(least) => Seen::new(run.refused_configs >= least, run.refused_configs.to_string()),
+            Self::Opened(keys) => Seen::opened(run.opened.as_ref(), keys),
+            Self::Copied(span, least) => {
+                let times = run.copies(span.0, span.1);
+                Seen::figure(times, |times| times >= least, |times| format!("{times:.2}"))
+            }
         }
     }
 }
@@ -105,6 +118,13 @@ impl Seen {
             Some(value) => Self::new(held(value), figure(value)),
             None => Self::new(false, "nothing was seen".to_owned()),
         }
+    }
+
+    /// Where there is no breaker nothing is said of it.
+    fn opened(opened: Option<&BTreeSet<String>>, expected: &[&str]) -> Self {
+        let Some(opened) = opened else { return Self::new(true, "no breaker".to_owned()) };
+        let names: Vec<&str> = opened.iter().map(String::as_str).collect();
+        Self::new(names == expected, if names.is_empty() { "none".to_owned() } else { names.join(", ") })
     }
 
     /// A run in which nothing was paid proves nothing.
@@ -146,6 +166,9 @@ fn words((from, to): Span) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Sample;
     use super::super::run::tests::{payment, record};
     use super::*;
 
@@ -178,6 +201,26 @@ mod tests {
         assert!(Check::NoneLost.judge(&run(vec![payment("a", true), payment("b", false)])).held);
         let seen = Check::NoneLost.judge(&run(vec![payment("b", true)]));
         assert_eq!(seen, Seen { example: Some("b".into()), ..Seen::new(false, "1 of 1".into()) });
+    }
+
+    #[test]
+    fn a_breaker_that_should_have_stayed_closed_is_named() {
+        let run =
+            |keys: &[&str]| Run { opened: Some(keys.iter().map(|key| (*key).into()).collect()), ..Run::default() };
+        let judge = |run: &Run| Check::Opened(&["rest-shadow"]).judge(run);
+        assert_eq!(judge(&run(&["rest-shadow"])), Seen::new(true, "rest-shadow".into()));
+        assert_eq!(judge(&run(&["rest-eu", "rest-shadow"])), Seen::new(false, "rest-eu, rest-shadow".into()));
+        assert!(!judge(&run(&[])).held && judge(&Run::default()).held, "the control has none");
+    }
+
+    #[test]
+    fn copies_are_counted_against_what_is_mirrored() {
+        let sample = |at: u64, copies| Sample { at: Duration::from_secs(at), copies, ..Sample::default() };
+        let asks = Record { kind: Kind::Graphql, ..record(600, 1, true) };
+        let mut run = run(vec![record(500, 1, true), payment("a", true), asks]);
+        run.samples = vec![sample(0, 4), sample(1, 6)];
+        assert_eq!(Check::Copied((0, 1), 1.0).judge(&run), Seen::new(true, "1.00".into()));
+        assert!(!Check::Copied((0, 1), 1.1).judge(&run).held);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Experiment {
     pub per_second: u32,
     /// What clients do that don't get what they want.
     pub manner: Manner,
+    /// The gateways' port that they come to.
+    pub port: u16,
     /// What befalls the system, in order. Before the first one all is well.
     pub phases: Vec<Phase>,
     /// What must hold with Holdfast.

@@ -1,9 +1,9 @@
 //! What was seen of one side in one experiment, and its curves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Record;
+use super::{Kind, Record};
 
 /// What clients, services and ledgers say.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Run {
     pub taken_configs: u64,
     /// And those that they refused.
     pub refused_configs: u64,
+    /// Clusters for which a breaker opened since the nodes' start; `None` where there are no breakers.
+    pub opened: Option<BTreeSet<String>>,
 }
 
 /// What the services had done at one time.
@@ -27,6 +29,8 @@ pub struct Sample {
     pub at: Duration,
     /// Requests that had reached them.
     pub asked: u64,
+    /// Copies that had reached the shadow.
+    pub copies: u64,
     /// Payments that they had executed, of this run.
     pub executions: u64,
     /// Keys among those.
@@ -79,6 +83,13 @@ impl Run {
         after.asked.checked_sub(before.asked)
     }
 
+    /// Copies that reached the shadow in this span, per request of those that are mirrored.
+    pub fn copies(&self, from: u32, to: u32) -> Option<f64> {
+        let copies = self.at(to)?.copies.checked_sub(self.at(from)?.copies)?;
+        let rest = self.between(from, to).filter(|record| matches!(record.kind, Kind::Read | Kind::Pay));
+        ratio(copies, rest.count() as u64)
+    }
+
     /// The sample that was taken nearest to this second.
     fn at(&self, second: u32) -> Option<&Sample> {
         let wanted = seconds(second);
@@ -93,7 +104,8 @@ impl Run {
     /// Keys whose client was told that it has paid, and that no ledger has.
     pub fn lost(&self) -> Vec<&str> {
         let told = self.records.iter().filter(|record| record.ok).filter_map(|record| record.key.as_deref());
-        told.filter(|key| !self.executed.contains_key(*key)).collect()
+        let lost: BTreeSet<&str> = told.filter(|key| !self.executed.contains_key(*key)).collect();
+        lost.into_iter().collect()
     }
 }
 
@@ -116,7 +128,6 @@ fn seconds(n: u32) -> Duration {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::Kind;
     use super::*;
 
     pub(in super::super) fn record(at_ms: u64, ms: u64, ok: bool) -> Record {
@@ -130,7 +141,7 @@ pub(super) mod tests {
     }
 
     fn sample(at_ms: u64, asked: u64, executions: u64, keys: u64) -> Sample {
-        Sample { at: Duration::from_millis(at_ms), asked, executions, keys }
+        Sample { at: Duration::from_millis(at_ms), asked, executions, keys, ..Sample::default() }
     }
 
     #[test]
@@ -153,7 +164,8 @@ pub(super) mod tests {
     #[test]
     fn the_ledger_has_the_last_word() {
         let executed = [("a".to_owned(), 1), ("b".to_owned(), 2)].into();
-        let records = vec![payment("a", true), payment("b", true), payment("c", true), payment("d", false)];
+        let records =
+            ["a", "b", "c", "c"].map(|key| payment(key, true)).into_iter().chain([payment("d", false)]).collect();
         let run = Run { records, executed, ..Run::default() };
         assert_eq!((run.paid_twice(), run.lost()), (vec!["b"], vec!["c"]));
     }

@@ -1,6 +1,6 @@
 //! One side: the containers of one compose project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,6 +15,8 @@ pub(crate) const NODES: [&str; 2] = ["edge-a", "edge-b"];
 const NETWORKS: [&str; 4] = ["front", "store", "eu", "us"];
 const SERVICES: [&str; 6] = ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us"];
 const STORES: [&str; 2] = ["redis", "redis-replica"];
+/// Gets copies, and isn't one of those whose work counts.
+const SHADOW: &str = "rest-shadow";
 /// A gateway's start takes a second or two.
 const WELL: Duration = Duration::from_secs(30);
 const SHIPPED: &str = include_str!("../../../compose/envoy/holdfast.yaml");
@@ -64,7 +66,7 @@ impl Site {
         for service in NODES.into_iter().chain(STORES) {
             self.revive(service)?;
         }
-        SERVICES.iter().try_for_each(|service| self.suffer(service, "none"))?;
+        SERVICES.iter().chain([&SHADOW]).try_for_each(|service| self.suffer(service, "none"))?;
         self.redis("redis", &["replicaof", "no", "one"])?;
         self.redis("redis", &["config", "set", "maxmemory", "0"])?;
         self.redis("redis", &["flushall"])?;
@@ -81,8 +83,9 @@ impl Site {
     pub(crate) fn sample(&self, at: Duration, keys: &str) -> TestResult<Sample> {
         let mut sample = Sample { at, ..Sample::default() };
         for service in SERVICES {
-            sample.asked += self.ledger(service)?["asked"].as_u64().context("a ledger without `asked`")?;
+            sample.asked += self.asked(service)?;
         }
+        sample.copies = self.asked(SHADOW)?;
         let executed = self.executed(keys)?;
         (sample.keys, sample.executions) = (executed.len() as u64, executed.values().sum());
         Ok(sample)
@@ -112,6 +115,13 @@ impl Site {
         Ok([[".config_reload: "; 2], [".update_rejected: ", ".update_failure: "]].map(count))
     }
 
+    /// Clusters for which a breaker of a node opened since its start; `None` where it has no breakers.
+    pub(crate) fn opened(&self, node: &str) -> TestResult<Option<BTreeSet<String>>> {
+        let stats = self.ask(node, 9901, "/stats?filter=holdfast_")?;
+        let ours = stats.contains("holdfast_");
+        Ok(ours.then(|| stats.lines().filter_map(opened).collect()))
+    }
+
     /// What a node has said for so long.
     pub(crate) fn log(&self, node: &str, since: Duration) -> TestResult<String> {
         docker(&["logs", "--since", &format!("{}s", since.as_secs()), &self.container(node)?])
@@ -124,6 +134,10 @@ impl Site {
 
     pub(crate) fn network(&self, name: &str) -> String {
         format!("{}_{name}", self.project)
+    }
+
+    fn asked(&self, service: &str) -> TestResult<u64> {
+        self.ledger(service)?["asked"].as_u64().context("a ledger without `asked`")
     }
 
     fn ledger(&self, service: &str) -> TestResult<Value> {
@@ -208,6 +222,14 @@ impl Site {
     }
 }
 
+/// The key of a breaker that has opened, from a line such as `…transitions_total;chain=downstream;instance=default;key=rest-eu;to=open: 1`.
+fn opened(line: &str) -> Option<String> {
+    let (name, times) = line.split_once(": ")?;
+    let label = |wanted: &str| name.split(';').find_map(|label| label.strip_prefix(wanted));
+    let counts = name.contains("holdfast_circuit_breaker_transitions_total") && label("to=") == Some("open");
+    (counts && times.trim() != "0").then(|| label("key=").unwrap_or_default().to_owned())
+}
+
 /// What is pushed.
 fn text(config: Config) -> String {
     match config {
@@ -220,5 +242,23 @@ fn text(config: Config) -> String {
             module.replace("\"failure_ratio\": 0.5", "\"failure_ratio\": 0.4")
         }
         Config::BadModule => SHIPPED.replace("holdfast_suite.wasm", "envoy.yaml"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breaker_that_opened_is_known_by_its_line() {
+        let line = |to: &str, times: u8| {
+            format!(
+                "wasmcustom.holdfast_circuit_breaker_transitions_total;chain=downstream;instance=default;key=rest-eu;to={to}: {times}\r"
+            )
+        };
+        assert_eq!(opened(&line("open", 2)).as_deref(), Some("rest-eu"));
+        for other in [line("open", 0), line("half_open", 1), "cluster.rest-eu.upstream_rq_total: 7".into()] {
+            assert_eq!(opened(&other), None, "{other}");
+        }
     }
 }

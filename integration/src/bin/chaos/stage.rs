@@ -15,7 +15,6 @@ use crate::site::{NODES, Site};
 
 /// Between two looks at the ledgers.
 const LOOK: Duration = Duration::from_secs(1);
-const GATEWAYS: &str = "edge-a:10000,edge-b:10000";
 
 /// What was seen with Holdfast, and without.
 pub(crate) fn play(sites: &[Site; 2], experiment: &Experiment, out: &Path) -> TestResult<[Run; 2]> {
@@ -70,7 +69,10 @@ impl Play<'_> {
             let [taken, refused] = self.site.configs(node)?;
             (taken_configs, refused_configs) = (taken_configs + taken, refused_configs + refused);
         }
-        Ok(Run { records, samples, executed: self.site.executed(&self.keys())?, taken_configs, refused_configs })
+        let opened: Vec<_> = NODES.iter().map(|node| self.site.opened(node)).collect::<TestResult<_>>()?;
+        let opened = opened.into_iter().flatten().reduce(|one, other| &one | &other);
+        let executed = self.site.executed(&self.keys())?;
+        Ok(Run { records, samples, executed, taken_configs, refused_configs, opened })
     }
 
     /// What is to be done, each at its time, and a look at the ledgers each second.
@@ -96,7 +98,8 @@ impl Play<'_> {
         for (name, value) in [("project", self.site.project.as_str()), ("service", "customers"), ("oneoff", "True")] {
             docker.args(["--label", &label(name, value)]);
         }
-        docker.arg(self.site.customers()?).args(["load", "--nodes", GATEWAYS, "--name", &self.keys()]);
+        let gateways = NODES.map(|node| format!("{node}:{}", self.experiment.port)).join(",");
+        docker.arg(self.site.customers()?).args(["load", "--nodes", &gateways, "--name", &self.keys()]);
         docker.args(["--seconds", &self.experiment.seconds.to_string()]);
         docker.args(["--per-second", &self.experiment.per_second.to_string()]);
         docker.args(["--manner", self.experiment.manner.name()]);
