@@ -5,7 +5,7 @@
 
 use super::load::Manner;
 use super::{Action, Check, Config, Experiment, Kind, Phase, Whom};
-use Action::{Cut, Join, Kill, Pause, Push, Redis, Restart, Start, Suffer, Unpause};
+use Action::{Cut, Join, Kill, Pause, Push, Redis, Restart, Shift, Start, Suffer, Unpause};
 
 const EU: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu"];
 const IN_PROTOCOL: &[&str] = &["grpc-eu", "graphql-eu"];
@@ -221,20 +221,41 @@ fn bad_config() -> Experiment {
 }
 
 fn canary() -> Experiment {
+    const CANARY: &[&str] = &["rest-canary"];
+    let share = |span, bounds| Check::Share("rest-canary", "rest-eu", span, bounds);
     Experiment {
         number: 8,
-        name: "one gateway gets another module and other settings, and the old ones again",
-        hypothesis: "Neither the change nor the way back costs a request, and the two gateways agree on who has paid meanwhile.",
-        seconds: 22,
+        name: "a canary of a gateway's module, and one of a service, which is sick for a while",
+        hypothesis: "One gateway's other module and settings, and the way back, cost no request, and both gateways agree on who has paid. Of a service's canary the breaker speaks alone: its users are served elsewhere, the stable release isn't touched, and the canary may go on when it is well.",
+        seconds: 66,
         per_second: PER_SECOND,
         manner: Manner::Usual,
         port: EDGE,
         phases: vec![
-            Phase::new(4, "canary at edge-a", &[Push("edge-a", Config::Canary)]),
-            Phase::well(13, &[Push("edge-a", Config::Shipped)]),
+            Phase::new(3, "module", &[Push("edge-a", Config::Canary)]),
+            Phase::well(11, &[Push("edge-a", Config::Shipped)]),
+            Phase::new(15, "5 %", &[Shift(5)]),
+            Phase::new(22, "50 %", &[Shift(50)]),
+            Phase::new(29, "50 %, it answers 503", &[Suffer(CANARY, "503")]),
+            Phase::new(42, "50 %", &[Suffer(CANARY, "none")]),
+            // Its breaker is open for up to 8 s, and recovers for 5 s.
+            Phase::new(57, "100 %", &[Shift(100)]),
+            Phase::well(65, &[Shift(0)]),
         ],
-        checks: vec![Check::Served(Whom::All, (0, 22), 99.0), Check::ConfigsTaken(4), Check::PaidOnce, Check::NoneLost],
-        contrast: false,
+        checks: vec![
+            Check::Served(Whom::All, (0, 29), 99.0),
+            Check::ConfigsTaken(4),
+            share((0, 15), [0, 0]),
+            share((16, 22), [1, 15]),
+            share((23, 29), [30, 70]),
+            Check::Served(Whom::MoversFor(Kind::Read), (35, 42), 90.0),
+            Check::Opened(CANARY),
+            share((58, 65), [99, 100]),
+            Check::Served(Whom::All, (58, 66), 99.0),
+            Check::PaidOnce,
+            Check::NoneLost,
+        ],
+        contrast: true,
     }
 }
 
@@ -309,7 +330,8 @@ mod tests {
                 let (Check::Served(_, span, _)
                 | Check::Quick(_, span, _)
                 | Check::Spared(span, _)
-                | Check::Copied(span, _)) = check
+                | Check::Copied(span, _)
+                | Check::Share(_, _, span, _)) = check
                 else {
                     continue;
                 };

@@ -24,6 +24,8 @@ pub enum Check {
     ConfigsRefused(u64),
     /// Breakers opened for these clusters, and for no other one.
     Opened(&'static [&'static str]),
+    /// Of what these two services answered to users who may be served by either region, the first one answered so many of 100, from and to.
+    Share(&'static str, &'static str, Span, [u8; 2]),
     /// For each mirrored request at least so many copies reached the shadow.
     Copied(Span, f64),
 }
@@ -71,6 +73,12 @@ impl Check {
             Self::ConfigsTaken(taken) => format!("{taken} configurations taken"),
             Self::ConfigsRefused(least) => format!("{least} configurations refused"),
             Self::Opened(keys) => format!("the breaker opened for {} alone", keys.join(", ")),
+            Self::Share(one, other, span, [least, most]) if least == most => {
+                format!("{one}: {least} % of what it and {other} answer, {}", words(span))
+            }
+            Self::Share(one, other, span, [least, most]) => {
+                format!("{one}: {least} to {most} % of what it and {other} answer, {}", words(span))
+            }
             Self::Copied(span, least) => format!("{least} copies for each mirrored request, {}", words(span)),
         }
     }
@@ -98,6 +106,16 @@ impl Check {
             Self::ConfigsTaken(taken) => Seen::new(run.taken_configs == taken, run.taken_configs.to_string()),
             Self::ConfigsRefused(least) => Seen::new(run.refused_configs >= least, run.refused_configs.to_string()),
             Self::Opened(keys) => Seen::opened(run.opened.as_ref(), keys),
+            Self::Share(one, other, span, [least, most]) => {
+                let answers = Whom::Movers.of(run, span);
+                let by = |name: &str| answers.iter().filter(|record| record.answered_by(name)).count() as u64;
+                let share = ratio(by(one), by(one) + by(other)).map(|share| share * 100.0);
+                Seen::figure(
+                    share,
+                    |share| (f64::from(least)..=f64::from(most)).contains(&share),
+                    |share| format!("{share:.1} %"),
+                )
+            }
             Self::Copied(span, least) => {
                 let times = run.copies(span.0, span.1);
                 Seen::figure(times, |times| times >= least, |times| format!("{times:.2}"))
@@ -211,6 +229,15 @@ mod tests {
         assert_eq!(judge(&run(&["rest-shadow"])), Seen::new(true, "rest-shadow".into()));
         assert_eq!(judge(&run(&["rest-eu", "rest-shadow"])), Seen::new(false, "rest-eu, rest-shadow".into()));
         assert!(!judge(&run(&[])).held && judge(&Run::default()).held, "the control has none");
+    }
+
+    #[test]
+    fn a_canarys_share_is_that_of_the_answers_of_its_region() {
+        let by = |name: &str| Record { by: Some(name.into()), ..record(500, 1, true) };
+        let run = run(vec![by("rest-eu"), by("rest-eu"), by("rest-eu"), by("rest-canary"), by("rest-us")]);
+        let share = |bounds| Check::Share("rest-canary", "rest-eu", (0, 1), bounds).judge(&run);
+        assert_eq!(share([20, 30]), Seen::new(true, "25.0 %".into()));
+        assert!(!share([0, 0]).held && !share([35, 65]).held);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Action {
     Join(&'static str, &'static str),
     /// A command for the Redis in this container.
     Redis(&'static str, &'static [&'static str]),
+    /// Of a hundred of a region's users so many go to the canary of its REST service, at each gateway.
+    Shift(u8),
     /// A node is given other settings (ECDS), by a rename.
     Push(&'static str, Config),
 }

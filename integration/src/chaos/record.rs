@@ -67,6 +67,11 @@ impl Kind {
 // === impl Record ===
 
 impl Record {
+    /// Whether its last answer is this service's.
+    pub fn answered_by(&self, service: &str) -> bool {
+        self.by.as_deref() == Some(service)
+    }
+
     /// As a line.
     pub fn write(&self) -> String {
         json!({

@@ -9,7 +9,8 @@ const GATEWAYS: [&str; 2] = ["edge-a", "edge-b"];
 const EDGE: u16 = 10_000;
 const ADMIN: u16 = 9901;
 /// The services, and the port of their switch.
-const SERVICES: [&str; 7] = ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us", "rest-shadow"];
+const SERVICES: [&str; 8] =
+    ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us", "rest-canary", "rest-shadow"];
 const SWITCH: u16 = 9000;
 const PROMETHEUS: u16 = 9090;
 

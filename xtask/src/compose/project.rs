@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// Of a sick container's log.
 const TAIL: &str = "20";
 /// Every published port. Empty, they are chosen by Docker.
-const PORT_VARIABLES: [&str; 17] = [
+const PORT_VARIABLES: [&str; 18] = [
     "HOLDFAST_EDGE_A_PORT",
     "HOLDFAST_EDGE_A_ADMIN_PORT",
     "HOLDFAST_EDGE_B_PORT",
@@ -38,6 +38,7 @@ const PORT_VARIABLES: [&str; 17] = [
     "HOLDFAST_REST_US_PORT",
     "HOLDFAST_GRPC_US_PORT",
     "HOLDFAST_GRAPHQL_US_PORT",
+    "HOLDFAST_REST_CANARY_PORT",
     "HOLDFAST_REST_SHADOW_PORT",
     "HOLDFAST_PROMETHEUS_PORT",
     "HOLDFAST_GRAFANA_PORT",

@@ -13,10 +13,14 @@ use crate::docker::{docker, docker_with};
 pub(crate) const NODES: [&str; 2] = ["edge-a", "edge-b"];
 /// What a node is in.
 const NETWORKS: [&str; 4] = ["front", "store", "eu", "us"];
-const SERVICES: [&str; 6] = ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us"];
+const SERVICES: [&str; 7] = ["rest-eu", "grpc-eu", "graphql-eu", "rest-us", "grpc-us", "graphql-us", "rest-canary"];
+/// Those that execute payments of customers.
+const PAYMENTS: [&str; 3] = ["rest-eu", "rest-us", "rest-canary"];
 const STORES: [&str; 2] = ["redis", "redis-replica"];
 /// Gets copies, and isn't one of those whose work counts.
 const SHADOW: &str = "rest-shadow";
+/// The port of a node's admin page.
+const ADMIN: u16 = 9901;
 /// A gateway's start takes a second or two.
 const WELL: Duration = Duration::from_secs(30);
 const SHIPPED: &str = include_str!("../../../compose/envoy/holdfast.yaml");
@@ -57,6 +61,7 @@ impl Site {
             Action::Cut(service, network) => self.order(&["network", "disconnect", &self.network(network)], service),
             Action::Join(service, network) => self.order(&["network", "connect", &self.network(network)], service),
             Action::Redis(service, words) => self.redis(service, words),
+            Action::Shift(percent) => NODES.iter().try_for_each(|node| self.shift(node, percent)),
             Action::Push(node, config) => self.push(node, config),
         }
     }
@@ -94,7 +99,7 @@ impl Site {
     /// How often each key of a run was executed, in both regions together.
     pub(crate) fn executed(&self, keys: &str) -> TestResult<BTreeMap<String, u64>> {
         let mut executed = BTreeMap::new();
-        for service in ["rest-eu", "rest-us"] {
+        for service in PAYMENTS {
             let ledger = self.ledger(service)?;
             for (key, times) in ledger["keys"].as_object().context("a ledger without keys")? {
                 if key.strip_prefix(keys).is_some_and(|rest| rest.starts_with('-')) {
@@ -107,7 +112,7 @@ impl Site {
 
     /// Configurations that a node has taken over ECDS since its start, and those that it has refused.
     pub(crate) fn configs(&self, node: &str) -> TestResult<[u64; 2]> {
-        let stats = self.ask(node, 9901, "/stats?filter=extension_config_discovery")?;
+        let stats = self.ask(node, "GET", ADMIN, "/stats?filter=extension_config_discovery")?;
         let count = |names: [&str; 2]| {
             let lines = stats.lines().filter(|line| names.iter().any(|name| line.contains(name)));
             lines.filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok()).sum()
@@ -117,7 +122,7 @@ impl Site {
 
     /// Clusters for which a breaker of a node opened since its start; `None` where it has no breakers.
     pub(crate) fn opened(&self, node: &str) -> TestResult<Option<BTreeSet<String>>> {
-        let stats = self.ask(node, 9901, "/stats?filter=holdfast_")?;
+        let stats = self.ask(node, "GET", ADMIN, "/stats?filter=holdfast_")?;
         let ours = stats.contains("holdfast_");
         Ok(ours.then(|| stats.lines().filter_map(opened).collect()))
     }
@@ -199,15 +204,24 @@ impl Site {
 
     /// Asks as the compose file's own probe does, which comes too seldom here.
     fn wait_for(&self, node: &str) -> TestResult {
-        let well = || anyhow::Ok(self.ask(node, 10_000, "/healthz")?.starts_with("HTTP/1.1 200 "));
+        let well = || anyhow::Ok(self.ask(node, "GET", 10_000, "/healthz")?.starts_with("HTTP/1.1 200 "));
         eventually(&format!("{node} is well"), WELL, well)
     }
 
-    /// A GET from within a node's container: its image has no curl.
-    fn ask(&self, node: &str, port: u16, path: &str) -> TestResult<String> {
-        let request = format!("GET {path} HTTP/1.1\\r\\nhost: {node}\\r\\nconnection: close\\r\\n\\r\\n");
+    /// A request from within a node's container: its image has no curl.
+    fn ask(&self, node: &str, method: &str, port: u16, path: &str) -> TestResult<String> {
+        let request = format!("{method} {path} HTTP/1.1\\r\\nhost: {node}\\r\\nconnection: close\\r\\n\\r\\n");
         let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf '{request}' >&3; cat <&3");
         docker(&["exec", &self.container(node)?, "bash", "-c", &script])
+    }
+
+    /// By Envoy's runtime, as an operator does it.
+    fn shift(&self, node: &str, percent: u8) -> TestResult {
+        let stable = 100_u8.saturating_sub(percent);
+        let path = format!("/runtime_modify?shop.rest.rest-canary={percent}&shop.rest.rest-eu={stable}");
+        let said = self.ask(node, "POST", ADMIN, &path)?;
+        ensure!(said.starts_with("HTTP/1.1 200 "), "{node} {path}: {said}");
+        Ok(())
     }
 
     /// As an operator does it: a new file, then a rename.

@@ -9,7 +9,8 @@ use super::nodes::Node;
 use crate::Call;
 use crate::client::grpc_call;
 
-const USERS: u64 = 60;
+/// Enough for a canary that gets a few of a hundred.
+const USERS: u64 = 600;
 /// Longer than the gateways' own.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
