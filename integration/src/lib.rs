@@ -35,6 +35,7 @@
 //! nothing else ([`capabilities`]). `HOLDFAST_KEEP=1` keeps Envoy's directory (configuration, log) for a look.
 #![allow(clippy::disallowed_methods, reason = "the harness lives in real time")]
 
+pub mod board;
 pub mod capabilities;
 pub mod chaos;
 pub mod client;

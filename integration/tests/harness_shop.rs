@@ -22,7 +22,7 @@ struct Customer {
 impl Customer {
     fn enter() -> TestResult<Self> {
         let any: SocketAddr = "127.0.0.1:0".parse()?;
-        let addresses = Addresses { rest: Some(any), grpc: Some(any), graphql: Some(any) };
+        let addresses = Addresses { rest: Some(any), grpc: Some(any), graphql: Some(any), board: None };
         let shop = Shop::start("eu", &addresses, any)?;
         let [rest, grpc, graphql] = shop.ports().map(|port| port.expect("all are served"));
         Ok(Self { shop, rest, grpc, graphql })

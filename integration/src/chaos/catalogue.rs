@@ -5,7 +5,7 @@
 
 use super::load::Manner;
 use super::{Action, Check, Config, Experiment, Kind, Phase, Whom};
-use Action::{Cut, Join, Kill, Pause, Push, Redis, Restart, Shift, Start, Suffer, Unpause};
+use Action::{Cut, Drain, Join, Kill, Pause, Push, Redis, Restart, Shift, Start, Suffer, Unpause};
 
 const EU: &[&str] = &["rest-eu", "grpc-eu", "graphql-eu"];
 const IN_PROTOCOL: &[&str] = &["grpc-eu", "graphql-eu"];
@@ -44,6 +44,7 @@ fn region_fails() -> Experiment {
         seconds: 97,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         // Between them a breaker comes back all the way: it is open for up to 8 s, and recovers for 5 s.
         phases: vec![
@@ -69,26 +70,42 @@ fn region_fails() -> Experiment {
 }
 
 fn node_fails() -> Experiment {
+    const NODES: [&str; 2] = ["edge-a", "edge-b"];
+    // From the drain on until its deadline, which is the SIGTERM of the restart.
+    const DRAINS: [(u32, u32); 2] = [(3, 10), (16, 23)];
+    let [first, second] = DRAINS;
     Experiment {
         number: 2,
-        name: "a gateway is killed, stands still, restarts",
-        hypothesis: "The other gateway serves everybody, and knows of what the first one had begun: no payment that was under way is executed again.",
-        seconds: 38,
+        name: "gateways are rolled with streams in flight; one is killed, stands still, restarts",
+        hypothesis: "A gateway that is taken out closes no stream before its deadline, and tells readers when to come again: they miss no message that was acknowledged. One that fails leaves everybody to the other one, which knows of what the first one had begun: no payment that was under way is executed again.",
+        seconds: 66,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 2,
         port: EDGE,
         phases: vec![
             Phase::well(1, &[A_WHILE]),
-            Phase::new(3, "killed", &[Kill("edge-a")]),
-            Phase::well(9, &[Start("edge-a")]),
-            Phase::new(15, "stands still", &[Pause("edge-a")]),
-            Phase::well(21, &[Unpause("edge-a")]),
-            Phase::new(28, "restart", &[Restart("edge-a")]),
-            Phase::well(31, &[]),
+            Phase::new(first.0, "a drains", &[Drain("edge-a")]),
+            Phase::new(first.1, "restart", &[Restart("edge-a")]),
+            Phase::well(13, &[]),
+            Phase::new(second.0, "b drains", &[Drain("edge-b")]),
+            Phase::new(second.1, "restart", &[Restart("edge-b")]),
+            Phase::well(26, &[]),
+            Phase::new(30, "a killed", &[Kill("edge-a")]),
+            Phase::well(36, &[Start("edge-a")]),
+            Phase::new(42, "a stands still", &[Pause("edge-a")]),
+            Phase::well(48, &[Unpause("edge-a")]),
+            Phase::new(55, "restart", &[Restart("edge-a")]),
+            Phase::well(58, &[]),
         ],
         checks: vec![
-            Check::Served(Whom::All, (0, 38), 97.0),
-            Check::Served(Whom::All, (33, 38), 99.0),
+            Check::Held(NODES[0], first),
+            Check::Held(NODES[1], second),
+            Check::Told(NODES[0], first),
+            Check::Told(NODES[1], second),
+            Check::MessagesKept,
+            Check::Served(Whom::All, (0, 66), 97.0),
+            Check::Served(Whom::All, (60, 66), 99.0),
             Check::PaidOnce,
             Check::NoneLost,
         ],
@@ -104,6 +121,7 @@ fn store_fails() -> Experiment {
         seconds: 46,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::well(1, &[A_WHILE]),
@@ -137,6 +155,7 @@ fn region_is_cut_off() -> Experiment {
         seconds: 32,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![Phase::new(3, "eu is cut off", &both(Cut)), Phase::well(15, &both(Join))],
         checks: vec![
@@ -157,6 +176,7 @@ fn retry_storm() -> Experiment {
         seconds: 32,
         per_second: PER_SECOND,
         manner: Manner::Storm,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::new(3, "503, both regions", &[Suffer(ALL, "503")]),
@@ -181,6 +201,7 @@ fn sick_in_protocol() -> Experiment {
         seconds: 30,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::new(3, "sick", &[Suffer(IN_PROTOCOL, "sick")]),
@@ -203,6 +224,7 @@ fn bad_config() -> Experiment {
         seconds: 22,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::new(3, "unknown field", &[Push("edge-a", Config::UnknownField)]),
@@ -230,6 +252,7 @@ fn canary() -> Experiment {
         seconds: 66,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::new(3, "module", &[Push("edge-a", Config::Canary)]),
@@ -268,6 +291,7 @@ fn shadow() -> Experiment {
         seconds: 28,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: MIRRORING,
         phases: vec![
             Phase::well(1, &[A_WHILE]),
@@ -294,6 +318,7 @@ fn store_is_full() -> Experiment {
         seconds: 24,
         per_second: PER_SECOND,
         manner: Manner::Usual,
+        streams: 0,
         port: EDGE,
         phases: vec![
             Phase::new(4, "full", &[Redis("redis", &["config", "set", "maxmemory", "1"])]),
@@ -331,6 +356,8 @@ mod tests {
                 | Check::Quick(_, span, _)
                 | Check::Spared(span, _)
                 | Check::Copied(span, _)
+                | Check::Held(_, span)
+                | Check::Told(_, span)
                 | Check::Share(_, _, span, _)) = check
                 else {
                     continue;

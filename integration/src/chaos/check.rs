@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::run::{p99, ratio};
+use super::run::{p99, ratio, seconds};
 use super::{Kind, Record, Run};
 
 /// Something that must hold in a steady state: after the time that it takes to find a fault out.
@@ -26,6 +26,12 @@ pub enum Check {
     Opened(&'static [&'static str]),
     /// Of what these two services answered to users who may be served by either region, the first one answered so many of 100, from and to.
     Share(&'static str, &'static str, Span, [u8; 2]),
+    /// The streams that were open at this node when it began to drain were open until the deadline.
+    Held(&'static str, Span),
+    /// Those of them that are event streams were told when to come again.
+    Told(&'static str, Span),
+    /// Each reader of events has every message that was acknowledged while it read, once and in order.
+    MessagesKept,
     /// For each mirrored request at least so many copies reached the shadow.
     Copied(Span, f64),
 }
@@ -79,6 +85,13 @@ impl Check {
             Self::Share(one, other, span, [least, most]) => {
                 format!("{one}: {least} to {most} % of what it and {other} answer, {}", words(span))
             }
+            Self::Held(node, (from, until)) => {
+                format!("streams at {node}, which drains from second {from} on, open until second {until}")
+            }
+            Self::Told(node, span) => {
+                format!("event streams at {node} told when to come again, {}", words(span))
+            }
+            Self::MessagesKept => "no acknowledged message lost, nor seen twice".to_owned(),
             Self::Copied(span, least) => format!("{least} copies for each mirrored request, {}", words(span)),
         }
     }
@@ -116,6 +129,16 @@ impl Check {
                     |share| format!("{share:.1} %"),
                 )
             }
+            Self::Held(node, (from, until)) => {
+                let legs = run.legs_at(node, from);
+                Seen::all_of(legs.iter().filter(|leg| leg.until >= seconds(until)).count(), legs.len())
+            }
+            Self::Told(node, (from, _)) => {
+                let mut legs = run.legs_at(node, from);
+                legs.retain(|leg| leg.reads);
+                Seen::all_of(legs.iter().filter(|leg| leg.told).count(), legs.len())
+            }
+            Self::MessagesKept => Seen::none_of(&run.messages_amiss(), run.acknowledged().len()),
             Self::Copied(span, least) => {
                 let times = run.copies(span.0, span.1);
                 Seen::figure(times, |times| times >= least, |times| format!("{times:.2}"))
@@ -145,9 +168,13 @@ impl Seen {
         Self::new(names == expected, if names.is_empty() { "none".to_owned() } else { names.join(", ") })
     }
 
+    fn all_of(those: usize, all: usize) -> Self {
+        Self::new(those == all && all > 0, format!("{those} of {all}"))
+    }
+
     /// A run in which nothing was paid proves nothing.
-    fn none_of(keys: &[&str], paid: usize) -> Self {
-        let example = keys.first().map(|key| (*key).to_owned());
+    fn none_of(keys: &[impl AsRef<str>], paid: usize) -> Self {
+        let example = keys.first().map(|key| key.as_ref().to_owned());
         Self { example, ..Self::new(keys.is_empty() && paid > 0, format!("{} of {paid}", keys.len())) }
     }
 }
@@ -186,8 +213,8 @@ fn words((from, to): Span) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Sample;
     use super::super::run::tests::{payment, record};
+    use super::super::{Leg, Sample};
     use super::*;
 
     fn run(records: Vec<Record>) -> Run {
@@ -248,6 +275,36 @@ mod tests {
         run.samples = vec![sample(0, 4), sample(1, 6)];
         assert_eq!(Check::Copied((0, 1), 1.0).judge(&run), Seen::new(true, "1.00".into()));
         assert!(!Check::Copied((0, 1), 1.1).judge(&run).held);
+    }
+
+    fn leg(node: &str, reads: bool, [at, until]: [u64; 2], numbers: &[u64]) -> Leg {
+        let messages = numbers.iter().map(|number| (*number, format!("message {number}"))).collect();
+        let (at, until) = (Duration::from_secs(at), Duration::from_secs(until));
+        let client = if reads { "reader" } else { "writer" }.to_owned();
+        Leg { client, reads, node: node.into(), at, until, told: reads, messages, cut: None }
+    }
+
+    #[test]
+    fn a_stream_that_ends_before_the_deadline_was_not_held() {
+        let legs = |until| vec![leg("edge-a", true, [0, until], &[]), leg("edge-b", true, [0, 4], &[])];
+        let held = |until| Check::Held("edge-a", (3, 10)).judge(&Run { legs: legs(until), ..Run::default() });
+        assert_eq!((held(10), held(9)), (Seen::new(true, "1 of 1".into()), Seen::new(false, "0 of 1".into())));
+        let after = Run { legs: vec![leg("edge-a", true, [5, 20], &[])], ..Run::default() };
+        assert!(!Check::Held("edge-a", (3, 10)).judge(&after).held, "none was open then");
+    }
+
+    #[test]
+    fn a_reader_that_misses_a_message_is_found_out() {
+        let kept = |first: &[u64], second: &[u64]| {
+            let reader = [leg("edge-a", true, [0, 5], first), leg("edge-b", true, [6, 9], second)];
+            let legs = reader.into_iter().chain([leg("edge-a", false, [0, 9], &[1, 2, 3, 4, 5])]).collect();
+            Check::MessagesKept.judge(&Run { legs, ..Run::default() })
+        };
+        assert_eq!(kept(&[2, 3], &[4, 5]), Seen::new(true, "0 of 5".into()), "it came after the first message");
+        assert_eq!(kept(&[2, 3], &[5]).example.as_deref(), Some("reader: 4"));
+        for [first, second] in [[&[1_u64, 2][..], &[2, 3, 4, 5]], [&[1, 2], &[3, 4]], [&[1, 3, 2], &[4, 5]]] {
+            assert!(!kept(first, second).held, "{first:?} {second:?}");
+        }
     }
 
     #[test]

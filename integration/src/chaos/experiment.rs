@@ -18,6 +18,8 @@ pub struct Experiment {
     pub per_second: u32,
     /// What clients do that don't get what they want.
     pub manner: Manner,
+    /// Readers of events, and writers with a WebSocket each, at each gateway.
+    pub streams: u32,
     /// The gateways' port that they come to.
     pub port: u16,
     /// What befalls the system, in order. Before the first one all is well.
@@ -46,6 +48,8 @@ pub enum Action {
     Suffer(&'static [&'static str], &'static str),
     /// SIGKILL.
     Kill(&'static str),
+    /// It is told that it will be taken out (`/healthcheck/fail`), and serves on.
+    Drain(&'static str),
     /// Starts what was killed.
     Start(&'static str),
     /// It stands still (SIGSTOP, because not every kernel can freeze a container).

@@ -9,6 +9,7 @@
 mod catalogue;
 mod check;
 mod experiment;
+mod leg;
 pub mod load;
 mod plain;
 mod record;
@@ -18,6 +19,7 @@ mod run;
 pub use catalogue::all;
 pub use check::{Check, Seen, Span, Whom};
 pub use experiment::{Action, Config, Experiment, Phase};
+pub use leg::Leg;
 pub use plain::without_holdfast;
 pub use record::{Kind, Record};
 pub use run::{Run, Sample, Second};

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Kind, Record};
+use super::{Kind, Leg, Record};
 
 /// What clients, services and ledgers say.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     /// Of every request.
     pub records: Vec<Record>,
+    /// Of every stream.
+    pub legs: Vec<Leg>,
     /// Of the services, about once a second.
     pub samples: Vec<Sample>,
     /// How often each key was executed, in both regions together, when all was over.
@@ -96,6 +98,38 @@ impl Run {
         self.samples.iter().min_by_key(|sample| sample.at.abs_diff(wanted))
     }
 
+    /// The streams that were open at this node in this second.
+    pub fn legs_at(&self, node: &str, second: u32) -> Vec<&Leg> {
+        self.legs.iter().filter(|leg| leg.node == node && leg.is_open_at(seconds(second))).collect()
+    }
+
+    /// The messages that were acknowledged, by number.
+    pub fn acknowledged(&self) -> BTreeMap<u64, &str> {
+        let writers = self.legs.iter().filter(|leg| !leg.reads);
+        writers.flat_map(|leg| &leg.messages).map(|(number, text)| (*number, text.as_str())).collect()
+    }
+
+    /// Those that a reader should have and hasn't, or has otherwise, twice or in another order: the reader and the number.
+    pub fn messages_amiss(&self) -> Vec<String> {
+        let acknowledged = self.acknowledged();
+        let mut readers = BTreeMap::<&str, Vec<&(u64, String)>>::new();
+        for leg in self.legs.iter().filter(|leg| leg.reads) {
+            readers.entry(&leg.client).or_default().extend(&leg.messages);
+        }
+        let of = |(reader, seen): (&&str, &Vec<&(u64, String)>)| {
+            let first = seen.first().map_or(0, |(number, _)| *number);
+            let texts: BTreeMap<u64, &str> = seen.iter().map(|(number, text)| (*number, text.as_str())).collect();
+            let missing = acknowledged.range(first..).filter(|(number, text)| texts.get(number) != Some(text));
+            let disordered = seen.windows(2).filter_map(|pair| match pair {
+                [one, next] if one.0 >= next.0 => Some(next.0),
+                _ => None,
+            });
+            let amiss = missing.map(|(number, _)| *number).chain(disordered);
+            amiss.map(|number| format!("{reader}: {number}")).collect::<Vec<_>>()
+        };
+        readers.iter().flat_map(of).collect()
+    }
+
     /// Keys that were executed more than once.
     pub fn paid_twice(&self) -> Vec<&str> {
         self.executed.iter().filter(|(_, times)| **times > 1).map(|(key, _)| key.as_str()).collect()
@@ -122,7 +156,7 @@ pub(super) fn ratio(part: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
-fn seconds(n: u32) -> Duration {
+pub(super) fn seconds(n: u32) -> Duration {
     Duration::from_secs(n.into())
 }
 

@@ -29,8 +29,12 @@ pub struct Sse {
 pub struct Event {
     /// Time since the request was sent.
     pub at: Duration,
+    /// What is behind `id:`, for the `last-event-id` of who comes again.
+    pub id: Option<String>,
     /// The text behind `data:`.
     pub data: String,
+    /// The wait of `retry:` before one comes again, in milliseconds.
+    pub retry: Option<u64>,
 }
 
 /// All that came of a stream.
@@ -122,8 +126,8 @@ async fn read(version: Version, mut body: Incoming, start: Instant, forward: imp
                 return;
             }
         }
-        while let Some(data) = take_event(&mut pending) {
-            if !forward(Arrival::Event(Event { at: start.elapsed(), data })) {
+        while let Some(event) = take_event(&mut pending, start.elapsed()) {
+            if !forward(Arrival::Event(event)) {
                 return;
             }
         }
@@ -134,11 +138,18 @@ async fn read(version: Version, mut body: Incoming, start: Instant, forward: imp
 }
 
 /// Takes one event (lines up to an empty one) off the front.
-fn take_event(pending: &mut String) -> Option<String> {
+fn take_event(pending: &mut String, at: Duration) -> Option<Event> {
     let end = pending.find("\n\n")?;
     let block: String = pending.drain(..end + 2).collect();
-    let data = block.lines().filter_map(|line| line.strip_prefix("data:"));
-    Some(data.map(str::trim_start).collect::<Vec<_>>().join("\n"))
+    let id = field(&block, "id:").last().map(str::to_owned);
+    let data = field(&block, "data:").collect::<Vec<_>>().join("\n");
+    let retry = field(&block, "retry:").last().and_then(|wait| wait.parse().ok());
+    Some(Event { at, id, data, retry })
+}
+
+/// The values of a field, in order.
+fn field<'a>(block: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    block.lines().filter_map(move |line| line.strip_prefix(name)).map(str::trim_start)
 }
 
 #[cfg(test)]
@@ -147,9 +158,10 @@ mod tests {
 
     #[test]
     fn events_are_taken_one_by_one() {
-        let mut pending = "id: 1\ndata: a\ndata: b\n\ndata: c\n\ndata: d".to_owned();
-        assert_eq!(take_event(&mut pending).as_deref(), Some("a\nb"));
-        assert_eq!(take_event(&mut pending).as_deref(), Some("c"));
-        assert_eq!(take_event(&mut pending), None);
+        let mut pending = "id: 1\ndata: a\ndata: b\n\nretry: 1500\ndata: c\n\ndata: d".to_owned();
+        let mut taken = || take_event(&mut pending, Duration::ZERO).map(|event| (event.id, event.data, event.retry));
+        assert_eq!(taken(), Some((Some("1".into()), "a\nb".into(), None)));
+        assert_eq!(taken(), Some((None, "c".into(), Some(1500))));
+        assert_eq!(taken(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! A WebSocket that can be kept open while the proxy around it changes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -26,9 +27,17 @@ impl WebSocket {
     /// # Errors
     /// When the upgrade is refused (the error tells the status) or takes longer than 5 s.
     pub fn open(port: u16, path: &str) -> TestResult<Self> {
-        let url = format!("ws://127.0.0.1:{port}{path}");
+        Self::open_at((Ipv4Addr::LOCALHOST, port).into(), path)
+    }
+
+    /// Opens it on another machine, as for clients in a container.
+    ///
+    /// # Errors
+    /// As [`WebSocket::open`].
+    pub fn open_at(address: SocketAddr, path: &str) -> TestResult<Self> {
+        let url = format!("ws://{address}{path}");
         let open = async {
-            let tcp = TcpStream::connect(("127.0.0.1", port)).await.context("connecting")?;
+            let tcp = TcpStream::connect(address).await.context("connecting")?;
             client_async(url, tcp).await.map_err(refused)
         };
         let opened = runtime::block_on(async { tokio::time::timeout(TIMEOUT, open).await });

@@ -2,9 +2,11 @@
 
 mod http;
 mod stream;
+mod websocket;
 
 pub(crate) use http::{Body, http};
 pub(crate) use stream::Hangup;
+pub(crate) use websocket::{Socket, is_upgrade, web_socket};
 
 use std::future::Future;
 use std::io;

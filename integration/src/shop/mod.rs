@@ -10,7 +10,8 @@
 //! | GET `/fault` | `{"fault": "none"}` |
 //! | PUT `/fault`, body `503` | moves the switch: [`Ailment`] |
 //!
-//! On the first port a [`Ledger`] serves REST, an [`Upstream`] gRPC (any method is echoed, health checks are answered) or GraphQL.
+//! On the first port a [`Ledger`] serves REST, an [`Upstream`] gRPC (any method is echoed, health checks are answered) or GraphQL, a
+//! [`Board`] long streams.
 
 mod ailment;
 mod control;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::board::Board;
 use crate::{Answer, Grpc, Ledger, TestResult, Upstream};
 use control::Control;
 
@@ -39,6 +41,8 @@ pub struct Addresses {
     pub grpc: Option<SocketAddr>,
     /// Orders over GraphQL.
     pub graphql: Option<SocketAddr>,
+    /// A board of messages, which knows no ailment.
+    pub board: Option<SocketAddr>,
 }
 
 /// Running services and their switch; dropping it ends them.
@@ -51,6 +55,7 @@ struct Services {
     rest: Option<Ledger>,
     grpc: Option<Upstream>,
     graphql: Option<Upstream>,
+    board: Option<Board>,
 }
 
 // === impl Shop ===
@@ -71,7 +76,7 @@ impl Shop {
 
     /// The ports of REST, gRPC and GraphQL; `None` for what isn't served.
     pub fn ports(&self) -> [Option<u16>; 3] {
-        let Services { rest, grpc, graphql } = self.0.services();
+        let Services { rest, grpc, graphql, .. } = self.0.services();
         [rest.as_ref().map(Ledger::port), grpc.as_ref().map(Upstream::port), graphql.as_ref().map(Upstream::port)]
     }
 }
@@ -98,7 +103,8 @@ impl Services {
         if let Some(graphql) = &graphql {
             graphql.set_answer(orders());
         }
-        Ok(Self { rest, grpc, graphql })
+        let board = addresses.board.map(Board::start_at).transpose()?;
+        Ok(Self { rest, grpc, graphql, board })
     }
 
     /// From now on each of them suffers from this.
@@ -125,6 +131,9 @@ impl Services {
 
     fn ledger(&self, name: &str) -> Value {
         let asked = self.asked();
+        if let Some(board) = &self.board {
+            return json!({"service": name, "asked": asked, "messages": board.count()});
+        }
         let Some(ledger) = &self.rest else { return json!({"service": name, "asked": asked}) };
         json!({
             "service": name,

@@ -8,19 +8,15 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::fault::{Answer, Fault, Grpc};
 use super::ledger::Visit;
 use super::server::{State, Switches};
 use crate::client::{framed, unframed};
-use crate::serve::Body;
+use crate::serve::{Body, Socket, is_upgrade, web_socket};
 
 /// Time for the first half of a body to leave before the cut.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
@@ -54,7 +50,7 @@ pub(super) async fn healthy(state: &Arc<State>, request: Request<Incoming>) -> R
     }
     match request.uri().path() {
         "/sse" => events(request.uri().query().unwrap_or("")),
-        "/ws" if request.headers().contains_key(UPGRADE) => web_socket(state, request),
+        "/ws" if is_upgrade(&request) => web_socket(request, state.port.interrupted(), echo),
         HEALTH if serving && is_grpc(request.headers()) => grpc(end, Some(SERVING), request).await,
         _ if is_grpc(request.headers()) => grpc(end, None, request).await,
         _ => match answer {
@@ -189,33 +185,7 @@ fn events(query: &str) -> Response<Body> {
     response
 }
 
-fn web_socket(state: &Arc<State>, mut request: Request<Incoming>) -> Response<Body> {
-    let key = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()));
-    let interrupted = state.port.interrupted();
-    let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        tokio::select! {
-            () = echo(socket) => {}
-            () = interrupted => {}
-        }
-    });
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert("connection", HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    if let Some(Ok(key)) = key.map(HeaderValue::try_from) {
-        headers.insert("sec-websocket-accept", key);
-    }
-    response
-}
-
-async fn echo<S>(mut socket: WebSocketStream<S>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
+async fn echo(mut socket: Socket) {
     while let Some(Ok(message)) = socket.next().await {
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
             return;

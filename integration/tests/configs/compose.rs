@@ -87,7 +87,7 @@ fn named(config: &Value, node: &str) -> Value {
 
 fn shop(region: &str) -> TestResult<Shop> {
     let any = "127.0.0.1:0".parse()?;
-    Shop::start(region, &Addresses { rest: Some(any), grpc: Some(any), graphql: Some(any) }, any)
+    Shop::start(region, &Addresses { rest: Some(any), grpc: Some(any), graphql: Some(any), board: None }, any)
 }
 
 #[test]

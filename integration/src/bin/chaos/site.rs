@@ -54,6 +54,7 @@ impl Site {
         match action {
             Action::Suffer(services, word) => services.iter().try_for_each(|service| self.suffer(service, word)),
             Action::Kill(service) => self.order(&["kill"], service),
+            Action::Drain(node) => self.drain(node),
             Action::Start(service) => self.order(&["start"], service),
             Action::Pause(service) => self.order(&["kill", "--signal", "STOP"], service),
             Action::Unpause(service) => self.order(&["kill", "--signal", "CONT"], service),
@@ -213,6 +214,13 @@ impl Site {
         let request = format!("{method} {path} HTTP/1.1\\r\\nhost: {node}\\r\\nconnection: close\\r\\n\\r\\n");
         let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf '{request}' >&3; cat <&3");
         docker(&["exec", &self.container(node)?, "bash", "-c", &script])
+    }
+
+    /// As an operator does it who is going to stop it.
+    fn drain(&self, node: &str) -> TestResult {
+        let said = self.ask(node, "POST", ADMIN, "/healthcheck/fail")?;
+        ensure!(said.starts_with("HTTP/1.1 200 "), "{node}: {said}");
+        Ok(())
     }
 
     /// By Envoy's runtime, as an operator does it.

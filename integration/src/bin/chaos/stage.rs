@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, ensure};
 use integration::TestResult;
-use integration::chaos::{Experiment, Record, Run, Sample};
+use integration::chaos::{Experiment, Leg, Record, Run, Sample};
 
 use crate::site::{NODES, Site};
 
@@ -58,7 +58,7 @@ impl Play<'_> {
             let records = reader.join().unwrap_or_else(|_| Err(anyhow!("the reader panicked")));
             Ok::<_, anyhow::Error>((samples?, records?))
         });
-        let (samples, records) = records?;
+        let (samples, (records, legs)) = records?;
         ensure!(customers.0.wait()?.success(), "the customers failed");
         for node in NODES {
             let said = self.site.log(node, begun.elapsed())?;
@@ -72,7 +72,7 @@ impl Play<'_> {
         let opened: Vec<_> = NODES.iter().map(|node| self.site.opened(node)).collect::<TestResult<_>>()?;
         let opened = opened.into_iter().flatten().reduce(|one, other| &one | &other);
         let executed = self.site.executed(&self.keys())?;
-        Ok(Run { records, samples, executed, taken_configs, refused_configs, opened })
+        Ok(Run { records, legs, samples, executed, taken_configs, refused_configs, opened })
     }
 
     /// What is to be done, each at its time, and a look at the ledgers each second.
@@ -103,6 +103,7 @@ impl Play<'_> {
         docker.args(["--seconds", &self.experiment.seconds.to_string()]);
         docker.args(["--per-second", &self.experiment.per_second.to_string()]);
         docker.args(["--manner", self.experiment.manner.name()]);
+        docker.args(["--streams", &self.experiment.streams.to_string()]);
         let mut child = docker.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start docker")?;
         let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
         let customers = Customers(child);
@@ -112,16 +113,19 @@ impl Play<'_> {
     }
 
     /// Reads what they say, and keeps it.
-    fn keep(&self, lines: Lines<BufReader<ChildStdout>>) -> TestResult<Vec<Record>> {
+    fn keep(&self, lines: Lines<BufReader<ChildStdout>>) -> TestResult<(Vec<Record>, Vec<Leg>)> {
         let path = self.file(".jsonl");
         let mut file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
-        let mut records = Vec::new();
+        let (mut records, mut legs) = (Vec::new(), Vec::new());
         for line in lines {
             let line = line?;
             writeln!(file, "{line}")?;
-            records.push(Record::read(&line)?);
+            match Leg::read(&line) {
+                Some(leg) => legs.push(leg),
+                None => records.push(Record::read(&line)?),
+            }
         }
-        Ok(records)
+        Ok((records, legs))
     }
 
     /// For what was seen of this side.

@@ -8,10 +8,10 @@ use integration::chaos::load::{Load, Manner};
 use integration::shop::Addresses;
 
 pub(crate) const USAGE: &str = "\
-service --name NAME --control ADDRESS [--rest ADDRESS] [--grpc ADDRESS] [--graphql ADDRESS]
+service --name NAME --control ADDRESS [--rest ADDRESS] [--grpc ADDRESS] [--graphql ADDRESS] [--board ADDRESS]
 service check PORT      whether one is there, by its control port: for health checks
-service load --name NAME --nodes HOST:PORT,HOST:PORT --seconds N --per-second N [--manner usual|storm]
-                        clients of gateways: the line `begun`, then one line of JSON per request
+service load --name NAME --nodes HOST:PORT,HOST:PORT --seconds N --per-second N [--manner usual|storm] [--streams N]
+                        clients of gateways: the line `begun`, then one line of JSON per request, and per stream
 
 addresses are like 0.0.0.0:8081; at the control's there are GET /ledger, GET /fault, PUT /fault and GET /healthz.
 ";
@@ -46,7 +46,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = String>) -> TestResult<Wish> 
 
 fn load_of(words: &[&str]) -> TestResult<Load> {
     let (nodes, name) = (Vec::new(), String::new());
-    let mut load = Load { nodes, seconds: 0, per_second: 0, name, manner: Manner::Usual };
+    let mut load = Load { nodes, seconds: 0, per_second: 0, name, manner: Manner::Usual, streams: 0 };
     for pair in pairs(words) {
         let (word, value) = pair?;
         let number = || value.parse::<u32>().with_context(|| format!("{word} {value:?}"));
@@ -55,6 +55,7 @@ fn load_of(words: &[&str]) -> TestResult<Load> {
             "--nodes" => load.nodes = value.split(',').map(str::to_owned).collect(),
             "--seconds" => load.seconds = number()?,
             "--per-second" => load.per_second = number()?,
+            "--streams" => load.streams = number()?,
             "--manner" => load.manner = Manner::named(value).with_context(|| format!("no manner {value:?}"))?,
             other => bail!("don't know {other:?}\n\n{USAGE}"),
         }
@@ -80,6 +81,7 @@ fn options_of(words: &[&str]) -> TestResult<Args> {
             "--rest" => addresses.rest = Some(address()?),
             "--grpc" => addresses.grpc = Some(address()?),
             "--graphql" => addresses.graphql = Some(address()?),
+            "--board" => addresses.board = Some(address()?),
             other => bail!("don't know {other:?}\n\n{USAGE}"),
         }
     }

@@ -28,7 +28,11 @@ fn run(wish: Wish) -> TestResult {
     match wish {
         Wish::Help => print!("{}", args::USAGE),
         Wish::Check(port) => check(port)?,
-        Wish::Load(load) => drop(load.run(|| println!("begun"), |record| println!("{}", record.write()))?),
+        Wish::Load(load) => drop(load.run(
+            || println!("begun"),
+            |record| println!("{}", record.write()),
+            |leg| println!("{}", leg.write()),
+        )?),
         Wish::Serve(args) => serve(&args)?,
     }
     Ok(())

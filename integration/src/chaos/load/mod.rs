@@ -7,6 +7,7 @@
 mod answer;
 mod manner;
 mod nodes;
+mod streams;
 mod wish;
 
 pub use manner::Manner;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tokio::task::JoinSet;
 
-use super::{Kind, Record};
+use super::{Kind, Leg, Record};
 use crate::{TestResult, runtime};
 use answer::Judged;
 use nodes::Nodes;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// What nobody should send to a test bed by mistake.
 const MOST_PER_SECOND: u32 = 500;
 const MOST_SECONDS: u32 = 300;
+const MOST_STREAMS: u32 = 20;
 
 /// A load to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +44,13 @@ pub struct Load {
     pub name: String,
     /// What a client does that didn't get what it wanted.
     pub manner: Manner,
+    /// So many readers of events, and writers with a WebSocket each, at each gateway.
+    pub streams: u32,
 }
 
 /// All clients.
 struct Clients<S> {
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
     load: Load,
     start: Instant,
     see: S,
@@ -55,21 +59,29 @@ struct Clients<S> {
 // === impl Load ===
 
 impl Load {
-    /// Runs it to its end; `begun` is called when all gateways have been found, and `see` with each request that is over.
+    /// Runs it to its end; `begun` is called when all gateways have been found, `see` with each request that is over, and `see_leg` with each
+    /// stream.
     ///
     /// # Errors
     /// When it is more than a test bed should get, or a gateway can't be found.
-    pub fn run<S>(self, begun: impl FnOnce(), see: S) -> TestResult<usize>
+    pub fn run<S, L>(self, begun: impl FnOnce(), see: S, see_leg: L) -> TestResult<usize>
     where
         S: Fn(&Record) + Send + Sync + 'static,
+        L: Fn(&Leg) + Send + Sync + 'static,
     {
         ensure!((1..=MOST_PER_SECOND).contains(&self.per_second), "1 to {MOST_PER_SECOND} requests per second");
         ensure!((1..=MOST_SECONDS).contains(&self.seconds), "1 to {MOST_SECONDS} seconds");
-        runtime::block_on(async {
-            let nodes = Nodes::find(&self.nodes).await?;
-            begun();
-            Ok(Arc::new(Clients { nodes, load: self, start: Instant::now(), see }).all().await)
-        })
+        ensure!(self.streams <= MOST_STREAMS, "at most {MOST_STREAMS} streams of each kind at each gateway");
+        let nodes = Arc::new(runtime::block_on(Nodes::find(&self.nodes))?);
+        begun();
+        let start = Instant::now();
+        let streams = streams::start(&nodes, &self, start, see_leg);
+        let over = runtime::block_on(Arc::new(Clients { nodes, load: self, start, see }).all());
+        // They know when it is over.
+        for stream in streams {
+            drop(stream.join());
+        }
+        Ok(over)
     }
 
     fn total(&self) -> u32 {

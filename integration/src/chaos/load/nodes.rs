@@ -46,6 +46,11 @@ impl Nodes {
         Ok(Self(nodes))
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The one for this attempt: they take turns, but for those that gave no answer.
     pub(super) fn choose(&self, first: usize, attempt: u32) -> &Node {
         let turn = first + attempt as usize;
