@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::fuzz;
+use crate::progress::note;
 use crate::release;
 use crate::second_engine;
 use crate::setup;
@@ -161,6 +162,9 @@ fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -
     setup::registry(context)?;
     setup::skopeo(context)?;
     setup::openssl(context)?;
+    if let Outcome::Skipped(why) = setup::chromium(context) {
+        note(&why);
+    }
     // Stories about registries and about uncertain keys run it.
     context.cmd("cargo", "build holdfastctl").args(["build", "--package", "holdfastctl"]).run()?;
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;

@@ -12,9 +12,13 @@ use crate::discover::on_path;
 use crate::envoy;
 use crate::second_engine;
 use crate::summary::{Outcome, Step, run_all};
+use crate::text;
 use crate::wasm_tests;
 
-const STEPS: [Step; 15] = [
+/// Any of these does.
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+const STEPS: [Step; 16] = [
     Step { name: "Wasm toolchain", run: |context| Ok(Outcome::Passed(context.toolchain()?.describe())) },
     Step {
         name: "Rust for the second engine",
@@ -33,6 +37,7 @@ const STEPS: [Step; 15] = [
     Step { name: "skopeo", run: |context| skopeo(context).map(at) },
     Step { name: "openssl", run: |context| openssl(context).map(at) },
     Step { name: "Prometheus", run: |context| prometheus(context).map(at) },
+    Step { name: "Chromium", run: |context| Ok(chromium(context)) },
 ];
 
 /// Installs all of it; a step that fails doesn't keep the others from being done.
@@ -66,6 +71,17 @@ pub(crate) fn webdis(context: &Context) -> Result<PathBuf> {
 /// What alerts and the dashboard are tested with; its package brings `promtool` too.
 pub(crate) fn prometheus(context: &Context) -> Result<PathBuf> {
     installed(context, "prometheus", "prometheus, which the alerts are tested with")
+}
+
+/// What the report of `compose chaos` is opened in, by a test that does without where there is none.
+pub(crate) fn chromium(context: &Context) -> Outcome {
+    let found = || BROWSERS.iter().find_map(|program| on_path(program)).map(at);
+    let installed = || apt::install(context, &["chromium"], "chromium, which a test opens the report in");
+    let skipped = |why: &str| Outcome::Skipped(format!("NOT LOOKED AT: the report of `compose chaos`: {why}"));
+    match found().map_or_else(installed, |_| Ok(())) {
+        Ok(()) => found().unwrap_or_else(|| skipped("package chromium brought no browser")),
+        Err(error) => skipped(&text::chain(&error)),
+    }
 }
 
 /// Where modules are pushed to, in tests.
