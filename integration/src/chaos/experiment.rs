@@ -50,6 +50,8 @@ pub enum Action {
     Kill(&'static str),
     /// It is told that it will be taken out (`/healthcheck/fail`), and serves on.
     Drain(&'static str),
+    /// Nothing further is done until this node serves.
+    Await(&'static str),
     /// Starts what was killed.
     Start(&'static str),
     /// It stands still (SIGSTOP, because not every kernel can freeze a container).

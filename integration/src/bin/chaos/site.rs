@@ -55,6 +55,7 @@ impl Site {
             Action::Suffer(services, word) => services.iter().try_for_each(|service| self.suffer(service, word)),
             Action::Kill(service) => self.order(&["kill"], service),
             Action::Drain(node) => self.drain(node),
+            Action::Await(node) => self.wait_for(node),
             Action::Start(service) => self.order(&["start"], service),
             Action::Pause(service) => self.order(&["kill", "--signal", "STOP"], service),
             Action::Unpause(service) => self.order(&["kill", "--signal", "CONT"], service),

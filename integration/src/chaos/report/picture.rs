@@ -13,6 +13,8 @@ const WIDE: f64 = 356.0;
 const TALL: f64 = 126.0;
 const COLUMNS: [f64; 2] = [66.0, 500.0];
 const ROWS: [f64; 2] = [86.0, 286.0];
+/// Of a small letter, about.
+const LETTER: f64 = 5.5;
 const LEGEND: f64 = HEIGHT - 16.0;
 
 const STYLE: &str = "
@@ -66,17 +68,24 @@ pub fn picture(outcome: &Outcome) -> String {
     svg
 }
 
-/// Bands where something is broken, with their names.
+/// Bands where something is broken, with their names where there is room.
 fn faults(svg: &mut String, outcome: &Outcome, [left, top]: [f64; 2], named: bool) {
     let experiment = &outcome.experiment;
     let ends = experiment.phases.iter().skip(1).map(|phase| phase.at).chain([experiment.seconds]);
     let x = |second: u32| left + WIDE * f64::from(second) / f64::from(experiment.seconds.max(1));
+    let mut free = f64::NEG_INFINITY;
     for (phase, end) in experiment.phases.iter().zip(ends).filter(|(phase, _)| !phase.title.is_empty()) {
         rectangle(svg, "fault", [x(phase.at), top, x(end) - x(phase.at), TALL]);
-        if named {
-            text(svg, "small dim mid", x(phase.at).midpoint(x(end)), top - 5.0, phase.title);
+        let (middle, half) = (x(phase.at).midpoint(x(end)), LETTER * half_of(phase.title));
+        if named && middle - half > free {
+            text(svg, "small dim mid", middle, top - 5.0, phase.title);
+            free = middle + half;
         }
     }
+}
+
+fn half_of(title: &str) -> f64 {
+    f64::from(u32::try_from(title.chars().count()).unwrap_or(u32::MAX)) / 2.0
 }
 
 fn legend(svg: &mut String) {
@@ -135,7 +144,7 @@ fn round_up(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::super::run::tests::record;
-    use super::super::super::{Run, all};
+    use super::super::super::{Phase, Run, all};
     use super::*;
 
     #[test]
@@ -147,6 +156,18 @@ mod tests {
         assert_eq!(svg.matches("class=\"curve with\"").count(), PANELS.len());
         assert_eq!(svg.matches("class=\"curve without\"").count(), PANELS.len());
         assert!(svg.contains(">503<") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn a_name_that_has_no_room_is_left_out() {
+        let mut experiment = all().remove(0);
+        let band = |at, title| Phase::new(at, title, &[]);
+        let bands = [band(10, "it is drained"), band(12, "restart"), Phase::well(14, &[]), band(60, "killed")];
+        experiment.phases = bands.into_iter().chain([Phase::well(70, &[])]).collect();
+        let svg = picture(&Outcome { experiment, with: Run::default(), without: Run::default() });
+        let times = |text: &str| svg.matches(text).count();
+        assert_eq!((times(">it is drained<"), times(">restart<"), times(">killed<")), (2, 0, 2));
+        assert_eq!(times("class=\"fault\""), 3 * PANELS.len());
     }
 
     #[test]
