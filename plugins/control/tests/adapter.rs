@@ -101,8 +101,8 @@ impl Stage {
 fn an_operator_sees_which_breaker_is_open_and_for_how_long() {
     let stage = Stage::set();
     assert!(stage.passes(1, "200") && stage.passes(0, "500") && stage.passes(0, "500"));
-    let state = stage.state();
-    let plugin = &state["plugins"][0];
+    let page = stage.state();
+    let plugin = &page["plugins"][0];
     assert_eq!(
         (&plugin["plugin"], &plugin["chain"], &plugin["instance"]),
         (&json!("circuit-breaker"), &json!("downstream"), &json!("default"))
@@ -115,7 +115,7 @@ fn an_operator_sees_which_breaker_is_open_and_for_how_long() {
         (&json!("checkout"), &json!("open"), &json!(1), &Value::Null)
     );
     assert_eq!(key["calls_total"], json!({"success": 1, "failure": 2, "slow": 0, "throttled": 0}));
-    assert_eq!(key["until_ms"].as_u64().unwrap() - state["now_ms"].as_u64().unwrap(), 60_000);
+    assert_eq!(key["until_ms"].as_u64().unwrap() - page["now_ms"].as_u64().unwrap(), 60_000);
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn a_page_of_many_keys_ends_where_it_is_told_to() {
         stage.passes(0, "200");
     }
     let reply = stage.ask("GET", "/state?limit=2", &format!("Bearer {TOKEN}"), b"");
-    let state: Value = serde_json::from_slice(&reply.body).unwrap();
-    let plugin = &state["plugins"][0];
+    let page: Value = serde_json::from_slice(&reply.body).unwrap();
+    let plugin = &page["plugins"][0];
     assert_eq!((plugin["keys"].as_array().map(Vec::len), &plugin["keys_total"]), (Some(2), &json!(3)));
 }
 
@@ -249,8 +249,8 @@ fn a_budget_only_watches_for_a_while() {
     assert_eq!((status, &told["chain"]), (200, &json!("upstream")), "{told}");
     stage.proxy.advance(Duration::from_millis(10));
     assert!(retries(&stage));
-    let state = stage.state();
-    let shown = state["plugins"].as_array().unwrap().iter().find(|plugin| plugin["plugin"] == "retry-budget").unwrap();
+    let page = stage.state();
+    let shown = page["plugins"].as_array().unwrap().iter().find(|plugin| plugin["plugin"] == "retry-budget").unwrap();
     assert_eq!(shown["keys"][0]["override"]["mode"], "dry_run", "{shown}");
     stage.proxy.advance(Duration::from_secs(60));
     assert!(!retries(&stage));
