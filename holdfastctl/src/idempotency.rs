@@ -82,23 +82,30 @@ pub(crate) struct Place {
     timeout: Duration,
 }
 
+/// A request, by what its record's name is made of.
 #[derive(Args)]
-pub(crate) struct Find {
+pub(crate) struct Request {
     /// The variable with the key, as the client sent it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required = false, requires = "path")]
     key_env: String,
     /// The plugin's `header` is another one than `idempotency-key`: a quote is part of the key
-    #[arg(long)]
+    #[arg(long, requires = "key_env")]
     plain: bool,
     /// The request's method
     #[arg(long, default_value = "POST")]
     method: String,
     /// The request's path; a query doesn't matter
-    #[arg(long)]
+    #[arg(long, required = false, requires = "key_env")]
     path: String,
     /// The value of each of the plugin's `tenant` headers, in the order of the configuration
     #[arg(long, value_name = "VALUE")]
     tenant: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Find {
+    #[command(flatten)]
+    request: Request,
     /// The variable with the gateways' secret. More than one, in the order of the configuration, while a secret is changed
     #[arg(long, value_name = "NAME", required = true)]
     secret_env: Vec<String>,
@@ -122,7 +129,10 @@ pub(crate) struct Resolve {
     /// done, failed: the variable with the gateways' secret. More than one, in the order of the configuration, while a secret is changed
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
-    /// done, failed: go on with a secret that opens none of the answers in the store
+    /// done, failed: the request, as for `find`. It proves which secret made the record's name, and must be said where there is more than one
+    #[command(flatten)]
+    request: Option<Request>,
+    /// done, failed: go on with a secret that opens none of the answers in the store, or with more than one, and their order for the only proof
     #[arg(long)]
     trust_secret: bool,
     /// done, failed: what repeats get (200 to 399 for done, 400 to 599 for failed)

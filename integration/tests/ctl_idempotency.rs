@@ -70,6 +70,13 @@ impl Operator {
         self.run(&[&["resolve", id, "--as", end], more].concat())
     }
 
+    /// As done; whose record it is, is proved by its key.
+    fn resolve_with_key(&self, id: &str, key: &str, more: &[&str]) -> TestResult<Reply> {
+        let variables = [&[("HOLDFAST_STORE", self.url.as_str()), ("KEY", key)], &SECRETS[..]].concat();
+        let request = ["--as", "done", "--key-env", "KEY", "--path", "/pay?amount=7", "--namespace", NAMESPACE];
+        holdfastctl_as(&variables, &[&["--json", "idempotency", "resolve", id], &request[..], more].concat())
+    }
+
     fn sealed(&self, id: &str, end: &str, more: &[&str]) -> TestResult<Reply> {
         self.resolve(id, end, &[&["--secret-env", SECRETS[0].0], more].concat())
     }
@@ -329,12 +336,39 @@ fn a_payment_is_settled_while_the_secret_changes() -> TestResult {
     let id = eventually_listed_with_both(&site, &operator, &key)?;
     operator.sealed(&id, "done", &[])?.refuses("the record has 2 names")?;
     let both = ["--secret-env", SECRETS[1].0, "--secret-env", SECRETS[0].0];
-    operator.resolve(&id, "done", &both)?.good()?;
+    operator.resolve_with_key(&id, &key, &both)?.good()?;
     site.edges().into_iter().try_for_each(|edge| {
         assert_replayed(&pay(edge, &key).send()?, 200);
         TestResult::Ok(())
     })?;
     assert_eq!(operator.listed()?, [Value::Null; 0]);
+    assert_eq!(site.ledger.executions(&key).len(), 1);
+    Ok(())
+}
+
+/// Gateways have the secrets in one order before the roll and in another one behind it: a line may be of either. An answer under the wrong one of them could
+/// never be opened, nor taken back.
+#[test]
+fn the_order_of_secrets_closes_no_payment_for_good() -> TestResult {
+    let site = plan(Kind::Redis).start()?;
+    let (operator, key) = (Operator::of(&site)?, key(1));
+    // Another payment's answer: it proves that a secret is the gateways', and not which one made this record's name.
+    assert_eq!(pay(site.edges()[0], &idempotency::load::key(2)).send()?.status, 201);
+    quarantined(&site, &operator, &key)?;
+    let secrets = json!([{"env": SECRETS[1].0}, {"env": SECRETS[0].0}]);
+    (0..2).try_for_each(|n| site.push(n, json!({"secret": secrets})))?;
+    let id = eventually_listed_with_both(&site, &operator, &key)?;
+    let order = ["--secret-env", SECRETS[0].0, "--secret-env", SECRETS[1].0];
+    operator.resolve(&id, "done", &order)?.refuses("say --key-env and --path")?;
+    let other = idempotency::load::key(2);
+    operator.resolve_with_key(&id, &other, &order)?.refuses("under none of these secrets")?;
+    is_uncertain(site.edges()[0], &key)?;
+    let resolved = operator.resolve_with_key(&id, &key, &order)?.json()?;
+    assert_eq!(resolved["secret_proved"], true);
+    site.edges().into_iter().try_for_each(|edge| {
+        assert_replayed(&pay(edge, &key).send()?, 200);
+        TestResult::Ok(())
+    })?;
     assert_eq!(site.ledger.executions(&key).len(), 1);
     Ok(())
 }

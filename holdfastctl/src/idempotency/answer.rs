@@ -32,7 +32,7 @@ impl Draft {
     pub(super) fn read(wish: &Resolve) -> Result<Option<Self>, String> {
         let given = wish.status.is_some() || !wish.header.is_empty() || wish.body.is_some();
         match wish.end {
-            End::Release if given || !wish.secret_env.is_empty() || wish.trust_secret => {
+            End::Release if given || !wish.secret_env.is_empty() || wish.trust_secret || wish.request.is_some() => {
                 Err("a release has no answer: --status, --header, --body and --secret-env are for done and failed"
                     .to_owned())
             }
@@ -137,6 +137,14 @@ pub(super) fn secrets(variables: &[String]) -> Result<Secrets, String> {
 pub(super) fn sealed(stored: &Stored, name: &Name, names: &Names, secrets: &Secrets) -> Result<Vec<u8>, String> {
     let secret = secret_of(name, names, secrets)?;
     Ok(seal(secret, name.as_str(), random()?, &stored.encode()))
+}
+
+/// The same, where the request is known: `names` are made of it under these secrets.
+pub(super) fn sealed_for(stored: &Stored, name: &Name, names: &Names, secrets: &Secrets) -> Result<Vec<u8>, String> {
+    if names.iter().all(|one| one != name) {
+        return Err("under none of these secrets that request has this record: is it another one's, its path another, or the secret another environment's?".to_owned());
+    }
+    sealed(stored, name, names, secrets)
 }
 
 /// Names and secrets are in the order of the configuration.

@@ -1,9 +1,9 @@
 //! `resolve`: one script on the store settles the run that was looked at, or does nothing.
 
-use super::answer::{Draft, random, sealed, secrets};
+use super::answer::{Draft, random, sealed, sealed_for, secrets};
 use super::proof::{Proof, prove};
 use super::store::{Question, Store};
-use super::verbs::view;
+use super::verbs::{names, view};
 use super::view::{View, printable, utc};
 use super::{Answer, End, Resolve};
 use idempotency::protocol::{Owner, Settled};
@@ -39,8 +39,15 @@ pub(super) fn resolve(wish: &Resolve) -> Result<Answer, String> {
     let mut proof = None;
     let answer = match (&draft, &secrets) {
         (Some(draft), Some(secrets)) => {
-            let answer = sealed(&draft.stored(wish.end, seen.fence), &seen.name, &view.names, secrets)?;
-            let found = prove(&mut store, secrets, &seen.name)?;
+            let stored = draft.stored(wish.end, seen.fence);
+            let (answer, found) = if let Some(request) = &wish.request {
+                let names = names(request, &wish.place.namespace, secrets)?;
+                (sealed_for(&stored, &seen.name, &names, secrets)?, Proof::Opens)
+            } else if secrets.iter().count() > 1 && !wish.trust_secret {
+                return Err("nothing in the record tells which of these secrets made its name, and under another one no gateway opens the answer, ever: say --key-env and --path of the request, as for `find` (--trust-secret goes by the order)".to_owned());
+            } else {
+                (sealed(&stored, &seen.name, &view.names, secrets)?, prove(&mut store, secrets, &seen.name)?)
+            };
             if let (Proof::Closed(tried), false) = (found, wish.trust_secret) {
                 return Err(format!(
                     "{} opens none of {tried} answers in this store: no gateway would open what it seals. Is it another environment's? (--trust-secret goes on)",

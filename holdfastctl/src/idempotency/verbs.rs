@@ -4,9 +4,10 @@ use super::answer::secrets;
 use super::index::{self, Line};
 use super::store::{Question, Store};
 use super::view::View;
-use super::{Answer, Find};
+use super::{Answer, Find, Request};
 use idempotency::header::{Syntax, parse};
 use idempotency::scope::Scope;
+use idempotency::secret::Secrets;
 use idempotency::store::Names;
 use idempotency::store::redis::Call;
 use idempotency::store::redis::settle;
@@ -71,19 +72,7 @@ pub(super) fn show(store: &mut Store, namespace: &str, id: &str) -> Result<Answe
 /// The record of one request.
 pub(super) fn find(wish: &Find) -> Result<Answer, String> {
     let secrets = secrets(&wish.secret_env)?;
-    let key = std::env::var(&wish.key_env).map_err(|_| format!("--key-env {}: no such variable", wish.key_env))?;
-    let syntax = if wish.plain { Syntax::Plain } else { Syntax::Structured { strict: false } };
-    let key = parse(key.as_bytes(), syntax);
-    let key = key.map_err(|refusal| format!("--key-env {}: no key ({})", wish.key_env, refusal.as_str()))?;
-    let tenant: Vec<&[u8]> = wish.tenant.iter().map(String::as_bytes).collect();
-    let scope = Scope {
-        namespace: &wish.place.namespace,
-        tenant: &tenant,
-        method: wish.method.as_bytes(),
-        target: wish.path.as_bytes(),
-        key: key.text.as_bytes(),
-    };
-    let names = Names::new(scope.names(&secrets)).ok_or("no secret")?;
+    let names = names(&wish.request, &wish.place.namespace, &secrets)?;
     let mut store = wish.place.open()?;
     let look = store.ask(&Question::from(&Call::look(&names)), settle::look)?;
     let mut line = None;
@@ -91,6 +80,24 @@ pub(super) fn find(wish: &Find) -> Result<Answer, String> {
         line = line.or(index::line(&mut store, &wish.place.namespace, name.as_str())?);
     }
     Ok(shown(&View { names, line, noted: None, look, shared: false }))
+}
+
+/// What the gateways call the record of a request: a name for each secret, in their order.
+pub(super) fn names(request: &Request, namespace: &str, secrets: &Secrets) -> Result<Names, String> {
+    let variable = &request.key_env;
+    let key = std::env::var(variable).map_err(|_| format!("--key-env {variable}: no such variable"))?;
+    let syntax = if request.plain { Syntax::Plain } else { Syntax::Structured { strict: false } };
+    let key = parse(key.as_bytes(), syntax);
+    let key = key.map_err(|refusal| format!("--key-env {variable}: no key ({})", refusal.as_str()))?;
+    let tenant: Vec<&[u8]> = request.tenant.iter().map(String::as_bytes).collect();
+    let scope = Scope {
+        namespace,
+        tenant: &tenant,
+        method: request.method.as_bytes(),
+        target: request.path.as_bytes(),
+        key: key.text.as_bytes(),
+    };
+    Names::new(scope.names(secrets)).ok_or_else(|| "no secret".to_owned())
 }
 
 fn shown(view: &View) -> Answer {
