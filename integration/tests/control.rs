@@ -175,3 +175,34 @@ fn a_client_that_never_sends_its_order_holds_nothing_up() -> TestResult {
     stage.orders.set(Fault::Status(500));
     Ok(())
 }
+
+/// A configuration that was replaced before its timer fired goes on ticking as long as its streams live.
+#[test]
+fn orders_reach_the_breaker_that_serves_and_not_one_that_was_replaced_at_once() -> TestResult {
+    let orders = Upstream::start("orders")?;
+    // Its first tick comes after six seconds.
+    let filter = breaker(json!({"window": {"time": "60s"}}))?.dynamic()?;
+    let edge = config::listener("edge", &[filter.filter()], &[route()]);
+    let clusters = [config::cluster("up", &[orders.port()])];
+    let envoy = Envoy::start(&config::bootstrap(&[edge, control_listener()?], &clusters))?;
+    let (edge, control) = (envoy.port("edge")?, format!("http://127.0.0.1:{}", envoy.port("control")?));
+    let stage = Stage { orders, envoy, edge, control };
+    let streams =
+        (0..16).map(|_| client::Sse::open(edge, "/sse?events=600&every_ms=50")).collect::<Result<Vec<_>, _>>()?;
+    let other = json!({"window": {"time": "2s"}});
+    filter.update(&breaker(other)?.typed_config())?;
+    eventually("the key is shown", SOON, || {
+        everyone(edge)?;
+        Ok::<_, anyhow::Error>(stage.key().is_ok())
+    })?;
+    stage.order("force_open", "1h")?;
+    eventually("it is obeyed", SOON, || Ok::<_, anyhow::Error>(everyone(edge)?.rejected() == 64))?;
+    // The former one's first tick is over now, on both workers.
+    std::thread::sleep(Duration::from_secs(9));
+    everyone(edge)?;
+    assert_eq!(stage.key()?["override"]["mode"], "force_open", "what serves is what is shown");
+    stage.ctl(&["override", "circuit-breaker", "all", "none"])?.good()?;
+    eventually("it is lifted", SOON, || Ok::<_, anyhow::Error>(everyone(edge)?.status(200) == 64))?;
+    drop(streams);
+    Ok(())
+}

@@ -1,8 +1,10 @@
 //! From a request to what is kept for its key: a look-up in this worker's own map, and the shared registry where that doesn't know it.
 
+use crate::claim::Claim;
 use crate::common::Common;
 use crate::directory;
 use crate::host::Host;
+use crate::identity::config_cell;
 use crate::key::{Key, KeySpec, OTHER, is_stand_in};
 use crate::registry::{Membership, Registry};
 use core::cell::{Cell, RefCell};
@@ -75,11 +77,16 @@ impl<T> Keys<T> {
     }
 
     /// Leaves word once of where the states of its keys are, for an operator: in cells `<prefix>;e<encoding>;<key><suffix>`. To be called in a tick and not
-    /// before: a suite may refuse a configuration for another plugin's faults.
-    pub fn publish<H: Host>(&self, host: &H, encoding: u8, suffix: &str) {
-        if !self.published.replace(true) {
-            let (_, who) = self.prefix.split_at_checked(HOLDFAST.len()).unwrap_or_default();
-            let (who, meaning) = who.split_at_checked(self.who).unwrap_or_default();
+    /// before: a suite may refuse a configuration for another plugin's faults. Nor by a configuration that was replaced before its first tick, and ticks on
+    /// for the sake of its streams: an operator's orders would go where nobody looks.
+    pub fn publish<H: Host>(&self, host: &H, claim: &Claim, encoding: u8, suffix: &str) {
+        if self.published.get() {
+            return;
+        }
+        let (_, who) = self.prefix.split_at_checked(HOLDFAST.len()).unwrap_or_default();
+        let (who, meaning) = who.split_at_checked(self.who).unwrap_or_default();
+        if claim.stands(host, &config_cell(who)) {
+            self.published.set(true);
             directory::enter(host, who, &directory::place(meaning.get(1..).unwrap_or_default(), encoding, suffix));
         }
     }

@@ -204,7 +204,9 @@ impl Breaker {
         wait: Duration,
         debug: bool,
     ) -> Outlook {
-        let enforced = mode != Mode::DryRun && self.policy.common.enforce_ratio.takes(self.draw());
+        let is_taken = || mode != Mode::DryRun && self.policy.common.enforce_ratio.takes(self.draw());
+        // Who says that everything is to be refused doesn't mean a share of it.
+        let enforced = cause == Cause::Forced || is_taken();
         track.metrics.refused(host, &self.meter, cause, enforced);
         if !enforced {
             return Outlook::Pass;

@@ -210,7 +210,7 @@ impl Breaker {
         if self.policy.common.mode == Mode::Disabled {
             return;
         }
-        self.keys.publish(host, ENCODING, "");
+        self.keys.publish(host, &self.claim, ENCODING, "");
         self.keys.learn(host, &|key| self.track(host, key));
         self.outcomes.refresh(host);
         let now = host.now();

@@ -121,12 +121,15 @@ impl Order {
         if !place.is_of(self.plugin.encoding()) {
             return Done::Failed(0, Failure::Version);
         }
-        let mut keys = place.keys(host);
-        if self.key != ALL && !keys.contains(&self.key) {
-            keys.truncate(20);
-            return Done::NoKey(keys);
-        }
+        let mut known = place.keys(host);
+        known.retain(|key| self.plugin.obeys_for(key));
+        let mut keys = known.clone();
         keys.retain(|key| self.key == ALL || *key == self.key);
+        // For none it would be obeyed by none, and nobody would be told.
+        if keys.is_empty() {
+            known.truncate(20);
+            return Done::NoKey(known);
+        }
         let set = self.set.and_then(|(mode, lasting)| Override::new(mode, now, lasting));
         for (done, key) in keys.iter().enumerate() {
             let known = looks.known(host, self.plugin, self.chain, &self.instance, place, key);

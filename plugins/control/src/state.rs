@@ -10,6 +10,7 @@ use sdk_shim::cell::CellError;
 use sdk_shim::directory::{Entry, Place, configuration, plugins};
 use sdk_shim::host::Host;
 use sdk_shim::json::{Object, Value};
+use sdk_shim::key::is_stand_in;
 use sdk_shim::keys::Named;
 use sdk_shim::meter::Meter;
 use sdk_shim::overrides::{Mode, Override};
@@ -61,6 +62,11 @@ impl Plugin {
             Self::CircuitBreaker => circuit_breaker::state::ENCODING,
             Self::RetryBudget => retry_budget::state::ENCODING,
         }
+    }
+
+    /// Whether an order for this key is obeyed: a breaker never acts on what stands for everybody beyond `max_keys`.
+    pub fn obeys_for(self, key: &str) -> bool {
+        self == Self::RetryBudget || !is_stand_in(key)
     }
 
     /// What may be ordered; `none` lifts it.

@@ -309,6 +309,106 @@ fn an_order_without_a_body_or_with_too_long_a_one_is_refused() {
     assert_eq!(stage.ask("POST", "/override", &token, &[b' '; 4_097]).status, 413);
 }
 
+#[test]
+fn a_stand_in_that_the_breaker_never_acts_on_is_no_key_for_an_order() {
+    let stage = Stage::set();
+    let config = r#"{"instance": "tenants", "key": ["route", "header:x-tenant"], "max_keys": 2}"#;
+    let tenants: Worker<CircuitBreaker> = started(&stage.proxy, config);
+    let passes = |tenant: &str| {
+        let mut call = tenants.request(&*[GET, &[("x-tenant", tenant)][..]].concat());
+        let passed = call.passed();
+        if passed {
+            call.respond(&[(":status", "200")], true);
+        }
+        call.finish();
+        passed
+    };
+    assert!(passes("a") && passes("b"), "b has no room: it is checkout--_other");
+    tenants.tick();
+    let order = |key: &str| {
+        stage.order(&json!({"plugin": "circuit-breaker", "instance": "tenants", "key": key, "mode": "force_open", "for": "10m"}))
+    };
+    for key in ["checkout--_other", "*"] {
+        let (status, told) = order(key);
+        stage.proxy.advance(Duration::from_millis(20));
+        let said = status == 200 && told["keys"].as_array().unwrap().contains(&json!("checkout--_other"));
+        assert!(!said || !passes("b"), "said to be set for it, and it passes: {told}");
+    }
+    assert!(!passes("a"));
+}
+
+#[test]
+fn an_order_for_all_keys_of_nothing_is_no_success() {
+    let stage = Stage::set();
+    let (status, told) =
+        stage.order(&json!({"plugin": "circuit-breaker", "key": "*", "mode": "force_open", "for": "5m"}));
+    assert_eq!((status, &told["keys"]), (404, &json!([])), "nobody is told that it is set: {told}");
+}
+
+#[test]
+fn a_configuration_that_was_replaced_before_its_first_tick_draws_no_orders_to_itself() {
+    let stage = Stage::set();
+    let replaced: Worker<CircuitBreaker> = started(&stage.proxy, r#"{"window": {"time": "60s"}}"#);
+    replaced.request(GET).finish();
+    let serving: Worker<CircuitBreaker> = started(&stage.proxy, r#"{"window": {"time": "20s"}}"#);
+    serving.request(GET).finish();
+    serving.tick();
+    replaced.tick();
+    let (status, told) = stage.force("force_open");
+    assert_eq!(status, 200, "{told}");
+    stage.proxy.advance(Duration::from_millis(20));
+    assert!(!serving.request(GET).passed());
+    assert_eq!(stage.shown()["override"]["mode"], "force_open");
+}
+
+#[test]
+fn an_order_to_refuse_everything_is_not_obeyed_by_a_share_of_the_requests() {
+    let stage = Stage::set();
+    let breaker: Worker<CircuitBreaker> = started(&stage.proxy, r#"{"instance": "rollout", "enforce_ratio": 0}"#);
+    breaker.request(GET).finish();
+    breaker.tick();
+    let (status, told) = stage.order(&json!({"plugin": "circuit-breaker", "instance": "rollout", "key": "checkout", "mode": "force_open", "for": "10m"}));
+    assert_eq!(status, 200, "{told}");
+    stage.proxy.advance(Duration::from_millis(20));
+    assert!(!breaker.request(GET).passed());
+}
+
+#[test]
+fn a_budget_that_only_watches_for_a_while_keeps_no_router_from_trying_again() {
+    let stage = Stage::set();
+    let up: Worker<RetryBudget> =
+        started(&stage.proxy, r#"{"chain": "upstream", "ratio": 0, "min_retries_per_second": 0}"#);
+    let down: Worker<RetryBudget> =
+        started(&stage.proxy, r#"{"chain": "downstream", "ratio": 0, "min_retries_per_second": 0}"#);
+    let attempt = || {
+        let mut call = up.attempt(1, GET);
+        call.respond(&[(":status", "503")], true);
+        let vetoed = call.response_header("x-envoy-ratelimited").is_some();
+        call.finish();
+        vetoed
+    };
+    assert!(attempt(), "none is allowed");
+    up.tick();
+    let steered = || {
+        let mut call = down.request(GET);
+        let steered = call.request_header("x-envoy-max-retries").is_some();
+        call.respond(&[(":status", "200")], true);
+        call.finish();
+        steered
+    };
+    stage.proxy.advance(Duration::from_millis(20));
+    assert!(steered());
+    let (status, told) =
+        stage.order(&json!({"plugin": "retry-budget", "key": "checkout", "mode": "dry_run", "for": "30m"}));
+    assert_eq!(status, 200, "{told}");
+    for _ in 0..60 {
+        stage.proxy.advance(Duration::from_secs(1));
+        up.tick();
+        assert!(!attempt(), "dry run");
+    }
+    assert!(!steered(), "a minute into the dry run the router is still kept from retrying");
+}
+
 // --- who may ---
 
 #[test]

@@ -15,6 +15,7 @@ use crate::upstream::{self, RETRY_IN, VETO, period};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use sdk_shim::cell;
+use sdk_shim::claim::Claim;
 use sdk_shim::common::asks_for_decisions;
 use sdk_shim::config::Faults;
 use sdk_shim::entry::Flow;
@@ -47,6 +48,7 @@ pub struct Downstream {
     policy: Policy,
     line: Line,
     keys: Keys<Side>,
+    claim: Claim,
     /// The upstream entry's cells are named as its keys are.
     upstream_prefix: String,
     meter: Meter,
@@ -93,7 +95,7 @@ impl Request {
 
 impl Downstream {
     /// The entry of a checked policy.
-    pub fn new<H: Host>(host: &H, policy: Policy) -> Result<Self, Faults> {
+    pub fn new<H: Host>(host: &H, policy: Policy, configuration: &[u8]) -> Result<Self, Faults> {
         let common = &policy.common;
         let proof = policy.client_retries.as_ref().and_then(|clients| clients.trusted_proof.as_ref());
         let proof = proof.map(|proof| proof.token.resolve(host, "$.client_retries.trusted_proof.token")).transpose()?;
@@ -103,6 +105,7 @@ impl Downstream {
             debug_token,
             line: Line::of(&common.instance),
             keys: Keys::new("retry-budget", common, &policy.meaning()),
+            claim: Claim::of(configuration),
             upstream_prefix: upstream::keys::<()>(&policy).prefix().to_owned(),
             meter: crate::metrics::meter(host, common, "downstream"),
             upstream_meter: crate::metrics::meter(host, common, "upstream"),
@@ -267,7 +270,7 @@ impl Downstream {
             return;
         }
         if let Some(clients) = &self.policy.client_retries {
-            self.keys.publish(host, ENCODING, &clients_suffix(clients));
+            self.keys.publish(host, &self.claim, ENCODING, &clients_suffix(clients));
         }
         self.keys.learn(host, &|key| self.new_side(host, key));
         for side in self.keys.some() {

@@ -38,7 +38,7 @@ impl<H: Host + 'static> Plugin<H> for RetryBudget {
         let policy = crate::config::read_and(bytes, |policy| policy.check_on(host))?;
         Ok(match policy.common.chain {
             Chain::Upstream => Self::Upstream(Box::new(Upstream::new(host, policy, bytes))),
-            Chain::Downstream => Self::Downstream(Box::new(Downstream::new(host, policy)?)),
+            Chain::Downstream => Self::Downstream(Box::new(Downstream::new(host, policy, bytes)?)),
         })
     }
 

@@ -321,7 +321,7 @@ impl Upstream {
             return;
         }
         let now = host.now();
-        self.keys.publish(host, ENCODING, "");
+        self.keys.publish(host, &self.claim, ENCODING, "");
         self.keys.learn(host, &|key| self.track(host, key));
         self.is_newest.set(self.claim.stands(host, &self.claim_cell));
         self.empties.refresh(host, now, Duration::ZERO);
@@ -343,7 +343,7 @@ impl Upstream {
         track.metrics.show(host, &self.meter, &window, left, track.account.override_mode(now));
         if left > 0 || idle {
             self.empties.note_refilled(host, &track.name);
-        } else if self.empties.holds(&track.name) {
+        } else if self.mode(track, now) == Mode::Enforce && self.empties.holds(&track.name) {
             self.empties.note_empty(host, &track.name, now, self.tick_period());
         }
         let ticks = track.ticks_since_refusal.get().map(|ticks| ticks + 1);
