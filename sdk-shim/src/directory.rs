@@ -4,9 +4,11 @@
 //! plugin leaves a line of itself in a cell of a known name: `circuit-breaker;downstream;default;<place>`.
 
 use crate::cell::{self, CellError};
-use crate::claim::{Holder, revise};
+use crate::claim::{Claim, Holder, revise};
 use crate::host::Host;
+use crate::identity::config_cell;
 use crate::registry::Registry;
+use core::cell::Cell;
 
 /// A line for each plugin.
 const PLUGINS: &str = "holdfast;plugins";
@@ -53,12 +55,30 @@ pub(crate) fn enter<H: Host>(host: &H, who: &str, place: &str) {
     });
 }
 
-/// What [`enter`] is told of a place.
-pub(crate) fn place(meaning: &str, encoding: u8, suffix: &str) -> String {
-    let mut place = [meaning, ";"].concat();
-    place.push(digit(encoding));
-    place.push_str(suffix);
-    place
+/// A configuration's line: whose it is, and where the states of its keys are.
+#[derive(Debug)]
+pub(crate) struct Line {
+    who: String,
+    meaning: String,
+    entered: Cell<bool>,
+}
+
+impl Line {
+    /// Of `circuit-breaker;downstream;default`, whose counts have this meaning.
+    pub(crate) fn new(who: String, meaning: &str) -> Self {
+        Self { who, meaning: meaning.to_owned(), entered: Cell::new(false) }
+    }
+
+    /// Enters it once, unless another configuration was taken since.
+    pub(crate) fn enter<H: Host>(&self, host: &H, claim: &Claim, encoding: u8, suffix: &str) {
+        if !self.entered.get() && claim.stands(host, &config_cell(&self.who)) {
+            self.entered.set(true);
+            let mut place = [&self.meaning, ";"].concat();
+            place.push(digit(encoding));
+            place.push_str(suffix);
+            enter(host, &self.who, &place);
+        }
+    }
 }
 
 /// The plugins that were entered, by name.
@@ -71,7 +91,7 @@ pub fn plugins<H: Host>(host: &H) -> Result<Vec<Entry>, CellError> {
 
 /// The hash of the configuration that one of them has taken last.
 pub fn configuration<H: Host>(host: &H, who: &str) -> Result<Option<String>, CellError> {
-    let seen = cell::read::<H, Holder>(host, &crate::identity::config_cell(who))?;
+    let seen = cell::read::<H, Holder>(host, &config_cell(who))?;
     Ok(seen.record.map(|held| held.0))
 }
 

@@ -2,9 +2,8 @@
 
 use crate::claim::Claim;
 use crate::common::Common;
-use crate::directory;
+use crate::directory::Line;
 use crate::host::Host;
-use crate::identity::config_cell;
 use crate::key::{Key, KeySpec, OTHER, is_stand_in};
 use crate::registry::{Membership, Registry};
 use core::cell::{Cell, RefCell};
@@ -15,9 +14,6 @@ use std::rc::Rc;
 /// New keys of other workers that one tick takes over.
 const LEARN_PER_TICK: u32 = 100;
 
-/// What every prefix begins with.
-const HOLDFAST: &str = "holdfast;";
-
 /// Keys that one tick takes care of; a call takes care of its own key anyway.
 const TEND_PER_TICK: usize = 1_000;
 
@@ -26,16 +22,14 @@ pub struct Keys<T> {
     spec: KeySpec,
     /// Every cell's name begins with it: `holdfast;<plugin>;<chain>;<instance>;<meaning>`.
     prefix: String,
-    /// How long the middle of it is that says whose the keys are.
-    who: usize,
     registry: Registry,
     by_raw: RefCell<HashMap<Vec<u8>, Rc<T>>>,
     by_name: RefCell<HashMap<String, Rc<T>>>,
     most_raw: usize,
     /// Where the next tick goes on.
     turn: Cell<usize>,
-    /// Word was left of where its cells are.
-    published: Cell<bool>,
+    /// In the directory.
+    line: Line,
 }
 
 /// A key's name, for whoever makes what is kept for it.
@@ -57,9 +51,10 @@ impl<T> Keys<T> {
 
     /// The same for the entry in another chain, whose cells are to be found by their names.
     pub fn of_chain(plugin: &str, chain: &str, common: &Common, meaning: &str) -> Self {
-        let prefix = [HOLDFAST, plugin, ";", chain, ";", &common.instance, ";", meaning].concat();
+        let who = [plugin, ";", chain, ";", &common.instance].concat();
+        let prefix = ["holdfast;", &who, ";", meaning].concat();
         Self {
-            who: prefix.len() - HOLDFAST.len() - meaning.len() - 1,
+            line: Line::new(who, meaning),
             spec: common.key.clone(),
             registry: Registry::new([&prefix, ";k"].concat(), common.max_keys),
             prefix,
@@ -67,7 +62,6 @@ impl<T> Keys<T> {
             by_name: RefCell::default(),
             most_raw: common.max_keys as usize * 4 + 64,
             turn: Cell::new(0),
-            published: Cell::new(false),
         }
     }
 
@@ -80,15 +74,7 @@ impl<T> Keys<T> {
     /// before: a suite may refuse a configuration for another plugin's faults. Nor by a configuration that was replaced before its first tick, and ticks on
     /// for the sake of its streams: an operator's orders would go where nobody looks.
     pub fn publish<H: Host>(&self, host: &H, claim: &Claim, encoding: u8, suffix: &str) {
-        if self.published.get() {
-            return;
-        }
-        let (_, who) = self.prefix.split_at_checked(HOLDFAST.len()).unwrap_or_default();
-        let (who, meaning) = who.split_at_checked(self.who).unwrap_or_default();
-        if claim.stands(host, &config_cell(who)) {
-            self.published.set(true);
-            directory::enter(host, who, &directory::place(meaning.get(1..).unwrap_or_default(), encoding, suffix));
-        }
+        self.line.enter(host, claim, encoding, suffix);
     }
 
     /// What is kept for the current request's key; `make` makes it the first time.
