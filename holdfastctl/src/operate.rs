@@ -55,6 +55,7 @@ pub(crate) fn state(urls: &[String], limit: u32, watch: bool, json: bool) -> Res
                 .enumerate()
                 .map(|(n, (node, answer))| show::node(node.url(), answer, before.get(n).and_then(Option::as_ref)))
                 .collect();
+            let page = show::printable(&page);
             let (home, clear) = if watch && std::io::stdout().is_terminal() { (HOME, CLEAR_BELOW) } else { ("", "") };
             print!("{home}{}{clear}", if home.is_empty() { page } else { page.replace('\n', "\x1b[K\n") });
         }
@@ -75,7 +76,8 @@ pub(crate) fn give(urls: &[String], order: &Order, json: bool) -> Result<ExitCod
         println!("{:#}", for_programs(&nodes, &answers));
     } else {
         for (node, answer) in nodes.iter().zip(&answers) {
-            println!("{}: {}", node.url(), answer.as_ref().map_or_else(|why| format!("refused: {why}"), show::order));
+            let said = answer.as_ref().map_or_else(|why| format!("refused: {why}"), show::order);
+            println!("{}", show::printable(&format!("{}: {said}", node.url())));
         }
     }
     Ok(verdict(answers.iter().all(Result::is_ok)))

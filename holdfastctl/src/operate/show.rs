@@ -135,6 +135,11 @@ pub(crate) fn problem(status: u16, body: &Value) -> String {
     line
 }
 
+/// What answered may be anything that listens there: it doesn't move the cursor.
+pub(crate) fn printable(page: &str) -> String {
+    page.chars().map(|one| if one.is_control() && one != '\n' { '\u{fffd}' } else { one }).collect()
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -186,5 +191,10 @@ mod tests {
         let body = json!({"title": "It has no such key.", "keys": ["orders", "pay"]});
         assert_eq!(problem(404, &body), "It has no such key. there are: orders; pay");
         assert_eq!(problem(502, &Value::Null), "status 502");
+    }
+
+    #[test]
+    fn what_a_node_says_does_not_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
     }
 }
