@@ -160,15 +160,18 @@ pub(super) fn buffer(context: &Context<'_>, findings: &mut Vec<Finding>) {
 pub(super) fn exposed(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let control = || context.entries.iter().filter(|entry| entry.module.name == "control");
     for (number, file) in context.files.iter().enumerate() {
-        let is_listener = |node: &Node| node.either(["filter_chains", "filterChains"]).is_some();
-        for listener in file.documents.iter().flat_map(|document| document.all(is_listener)) {
-            let socket =
-                listener.get("address").and_then(|address| address.either(["socket_address", "socketAddress"]));
-            let Some(address) = socket.and_then(|socket| socket.get("address")) else { continue };
-            let host = address.text().unwrap_or_default();
-            let is_loopback = host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
-            if !is_loopback && control().any(|entry| contains(listener, entry.node)) {
-                findings.push(Finding::new(&codes::EXPOSED, number, &address.span, host, "127.0.0.1"));
+        let chains = [["filter_chains", "filterChains"], ["default_filter_chain", "defaultFilterChain"]];
+        let is_listener = |node: &Node| chains.into_iter().any(|names| node.either(names).is_some());
+        let listeners = file.documents.iter().flat_map(|document| document.all(is_listener));
+        for listener in listeners.filter(|listener| control().any(|entry| contains(listener, entry.node))) {
+            let more = listener.either(["additional_addresses", "additionalAddresses"]).map_or(&[][..], Node::items);
+            for one in core::iter::once(listener).chain(more) {
+                let socket = one.get("address").and_then(|address| address.either(["socket_address", "socketAddress"]));
+                let Some(address) = socket.and_then(|socket| socket.get("address")) else { continue };
+                let host = address.text().unwrap_or_default();
+                if !host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback()) {
+                    findings.push(Finding::new(&codes::EXPOSED, number, &address.span, host, "127.0.0.1"));
+                }
             }
         }
     }

@@ -39,6 +39,14 @@ const CASES: &[Case] = &[
     case(CONTROL, &[("{address: 127.0.0.1, port_value: 9902}", "{address: §0.0.0.0, port_value: 9902}")], &["HF119"]),
     case(
         CONTROL,
+        &[(
+            "    address: {socket_address: {address: 127.0.0.1, port_value: 9902}}\n",
+            "    address: {socket_address: {address: 127.0.0.1, port_value: 9902}}\n    additional_addresses: [{address: {socket_address: {address: §0.0.0.0, port_value: 9903}}}]\n",
+        )],
+        &["HF119"],
+    ),
+    case(
+        CONTROL,
         &[
             ("\"headers_stop_iteration\": true}'", "\"headers_stop_iteration\": §false}'"),
             ("                allow_on_headers_stop_iteration: true\n", ""),
