@@ -2,7 +2,7 @@
 
 use crate::gate::No;
 use crate::order::{Done, Failure, Order};
-use crate::state::object;
+use crate::state::{TOO_MANY, object};
 use sdk_shim::config::Faults;
 use sdk_shim::host::Reply;
 use sdk_shim::json::Value;
@@ -87,6 +87,7 @@ pub fn done(order: &Order, done: Done, now: Instant) -> Reply {
         Done::Failed(set, failure) => {
             let why = match failure {
                 Failure::Cell(error) => error.to_string(),
+                Failure::TooMany => TOO_MANY.to_owned(),
                 Failure::Version => "this module and the plugin are of different versions".to_owned(),
             };
             let set = Value::from(u64::try_from(set).unwrap_or(u64::MAX));

@@ -47,6 +47,8 @@ pub enum Done {
 pub enum Failure {
     /// Shared data couldn't be read or changed.
     Cell(CellError),
+    /// The entry has looked at as many keys as it may.
+    TooMany,
     /// The plugin keeps its states in another way than this module knows: the two are of different versions.
     Version,
 }
@@ -133,6 +135,7 @@ impl Order {
         let set = self.set.and_then(|(mode, lasting)| Override::new(mode, now, lasting));
         for (done, key) in keys.iter().enumerate() {
             let known = looks.known(host, self.plugin, self.chain, &self.instance, place, key);
+            let Some(known) = known else { return Done::Failed(done, Failure::TooMany) };
             if let Err(error) = set_for(host, &known, set) {
                 return Done::Failed(done, Failure::Cell(error));
             }

@@ -19,6 +19,8 @@ use std::rc::Rc;
 
 /// Keys that are remembered. A proxy keeps each look at a metric, so none may be taken twice.
 const MOST: usize = 20_000;
+/// What is said of one more.
+pub(crate) const TOO_MANY: &str = "this VM has looked at 20000 keys, and can look at no more";
 
 /// A plugin whose keys have a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +82,7 @@ impl Plugin {
 // === impl Looks ===
 
 impl Looks {
-    /// A key of an instance.
+    /// A key of an instance; `None` where it would be one too many.
     pub fn known<H: Host>(
         &self,
         host: &H,
@@ -89,17 +91,17 @@ impl Looks {
         instance: &str,
         place: &Place,
         key: &str,
-    ) -> Known {
+    ) -> Option<Known> {
         let name = [plugin.as_str(), ";", chain, ";", instance, ";", &place.prefix, &place.suffix, ";", key].concat();
         if let Some(known) = self.0.borrow().get(&name) {
-            return known.clone();
+            return Some(known.clone());
         }
-        let known = look(host, plugin, (chain, instance), place, key);
         let mut all = self.0.borrow_mut();
-        if all.len() < MOST {
+        (all.len() < MOST).then(|| {
+            let known = look(host, plugin, (chain, instance), place, key);
             all.insert(name, known.clone());
-        }
-        known
+            known
+        })
     }
 }
 
@@ -154,7 +156,7 @@ fn one<H: Host>(host: &H, looks: &Looks, entry: &Entry, limit: usize, now: Insta
             let keys = place.keys(host);
             let shown = keys.iter().take(limit).map(|key| {
                 let known = looks.known(host, plugin, &chain, &instance, place, key);
-                described(host, key, &known, now)
+                described(host, key, known.as_ref(), now)
             });
             fields.push(("keys", Value::Array(shown.collect())));
             fields.push(("keys_total", Value::from(u64::try_from(keys.len()).unwrap_or(u64::MAX))));
@@ -165,10 +167,11 @@ fn one<H: Host>(host: &H, looks: &Looks, entry: &Entry, limit: usize, now: Insta
     Ok(object(fields))
 }
 
-fn described<H: Host>(host: &H, key: &str, known: &Known, now: Instant) -> Value {
+fn described<H: Host>(host: &H, key: &str, known: Option<&Known>, now: Instant) -> Value {
     let told = match known {
-        Known::Breaker(track) => track.stored(host).map(|state| breaker(host, track, &state, now)),
-        Known::Budget(account) => budget(host, account, now),
+        Some(Known::Breaker(track)) => track.stored(host).map(|state| breaker(host, track, &state, now)),
+        Some(Known::Budget(account)) => budget(host, account, now),
+        None => Ok(vec![("error", Value::from(TOO_MANY))]),
     };
     let mut fields = told.unwrap_or_else(|error| vec![("error", Value::from(error.to_string()))]);
     fields.push(("key", Value::from(key)));
