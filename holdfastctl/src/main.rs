@@ -167,6 +167,9 @@ enum Verb {
         /// A gateway's control entry; may be named several times
         #[arg(long, value_name = "URL", default_value = CONTROL)]
         control: Vec<String>,
+        /// A gateway's Envoy admin, for what the stores of idempotency do; may be named several times
+        #[arg(long, value_name = "URL")]
+        admin: Vec<String>,
         /// Keys of each instance
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
@@ -261,7 +264,7 @@ fn main() -> ExitCode {
         Verb::Verify { reference, pin, module, registry } => {
             told(oci::verify(&reference, pin.as_deref(), module.as_deref(), &registry.access()), json)
         }
-        Verb::State { control, limit, watch } => operate::state(&control, limit, watch, json),
+        Verb::State { control, admin, limit, watch } => operate::state(&control, &admin, limit, watch, json),
         Verb::Override { plugin, key, mode, lasting, chain, instance, control } => {
             let order = operate::Order { plugin, key, mode, lasting, chain, instance };
             operate::give(&control, &order, json)

@@ -2,6 +2,7 @@
 
 mod node;
 mod show;
+mod stores;
 
 use node::{Answer, Node};
 use serde_json::{Value, json};
@@ -40,14 +41,31 @@ impl Order {
 }
 
 /// Shows what each node does, once or again and again.
-pub(crate) fn state(urls: &[String], limit: u32, watch: bool, json: bool) -> Result<ExitCode, String> {
+pub(crate) fn state(
+    urls: &[String],
+    admins: &[String],
+    limit: u32,
+    watch: bool,
+    json: bool,
+) -> Result<ExitCode, String> {
     let nodes = nodes(urls)?;
+    let admins = admins.iter().map(|url| Node::new(url, None)).collect::<Result<Vec<_>, _>>()?;
     let mut before = Vec::new();
     loop {
         let answers: Vec<Result<Value, String>> =
             nodes.iter().map(|node| good(node.get(&format!("/state?limit={limit}")))).collect();
+        let stores: Vec<Result<Value, String>> =
+            admins.iter().map(|node| good(node.get(stores::STATS)).map(|stats| stores::stores(&stats))).collect();
         if json {
-            println!("{:#}", for_programs(&nodes, &answers));
+            let mut all = for_programs(&nodes, &answers);
+            for (node, stores) in admins.iter().zip(&stores) {
+                let (name, value) = match stores {
+                    Ok(stores) => ("stores", stores.clone()),
+                    Err(why) => ("error", why.as_str().into()),
+                };
+                all.push(json!({"node": node.url(), name: value}));
+            }
+            println!("{:#}", Value::from(all));
         } else {
             let page: String = nodes
                 .iter()
@@ -55,12 +73,13 @@ pub(crate) fn state(urls: &[String], limit: u32, watch: bool, json: bool) -> Res
                 .enumerate()
                 .map(|(n, (node, answer))| show::node(node.url(), answer, before.get(n).and_then(Option::as_ref)))
                 .collect();
-            let page = show::printable(&page);
+            let lines = admins.iter().zip(&stores).map(|(node, stores)| show::stores(node.url(), stores));
+            let page = show::printable(&(page + &lines.collect::<String>()));
             let (home, clear) = if watch && std::io::stdout().is_terminal() { (HOME, CLEAR_BELOW) } else { ("", "") };
             print!("{home}{}{clear}", if home.is_empty() { page } else { page.replace('\n', "\x1b[K\n") });
         }
         if !watch {
-            return Ok(verdict(answers.iter().all(Result::is_ok)));
+            return Ok(verdict(answers.iter().chain(&stores).all(Result::is_ok)));
         }
         before = answers.into_iter().map(Result::ok).collect();
         std::thread::sleep(PAUSE);
@@ -73,7 +92,7 @@ pub(crate) fn give(urls: &[String], order: &Order, json: bool) -> Result<ExitCod
     let order = order.json();
     let answers: Vec<Result<Value, String>> = nodes.iter().map(|node| good(node.post("/override", &order))).collect();
     if json {
-        println!("{:#}", for_programs(&nodes, &answers));
+        println!("{:#}", Value::from(for_programs(&nodes, &answers)));
     } else {
         for (node, answer) in nodes.iter().zip(&answers) {
             let said = answer.as_ref().map_or_else(|why| format!("refused: {why}"), show::order);
@@ -90,7 +109,7 @@ fn verdict(good: bool) -> ExitCode {
 fn nodes(urls: &[String]) -> Result<Vec<Node>, String> {
     let token = std::env::var("HOLDFAST_CONTROL_TOKEN").ok().filter(|token| !token.is_empty());
     let token = token.ok_or("HOLDFAST_CONTROL_TOKEN isn't set: the control entry answers nobody without its token")?;
-    urls.iter().map(|url| Node::new(url, &token)).collect()
+    urls.iter().map(|url| Node::new(url, Some(&token))).collect()
 }
 
 /// What a node says, or why it says nothing of use.
@@ -99,7 +118,7 @@ fn good(answer: Result<Answer, String>) -> Result<Value, String> {
     if status == 200 { Ok(body) } else { Err(show::problem(status, &body)) }
 }
 
-fn for_programs(nodes: &[Node], answers: &[Result<Value, String>]) -> Value {
+fn for_programs(nodes: &[Node], answers: &[Result<Value, String>]) -> Vec<Value> {
     let one = |(node, answer): (&Node, &Result<Value, String>)| match answer {
         Ok(answer) => json!({"node": node.url(), "answer": answer}),
         Err(why) => json!({"node": node.url(), "error": why}),

@@ -551,3 +551,22 @@ fn an_index_of_thousands_is_listed_and_what_has_ended_is_not() -> TestResult {
     assert!(text.contains("pay\u{fffd}[2J") && !text.contains('\u{1b}'), "{}", &text[..200]);
     Ok(())
 }
+
+/// Whether a store is well is each worker's own judgement; what all of them counted is in Envoy's admin.
+#[test]
+fn an_operator_sees_what_the_store_does_and_how_it_fails() -> TestResult {
+    let site = plan(Kind::Redis).start()?;
+    let edge = site.edges()[0];
+    assert_eq!(pay(edge, &key(0)).send()?.status, 201);
+    let seen = |site: &Site| {
+        let port = site.gateways[0].look(|envoy| Ok(envoy.admin_port()))?;
+        let admin = format!("http://127.0.0.1:{port}");
+        // No control entry here: that is said, and the stores are shown all the same.
+        let nobody = ["--control", "http://127.0.0.1:1", "--admin", &admin];
+        holdfastctl_as(&[("HOLDFAST_CONTROL_TOKEN", "x")], &[&["state"], &nobody[..]].concat())
+    };
+    seen(&site)?.ends_with(1, "none failed")?;
+    site.store.redis()?.kill();
+    assert_eq!(pay(edge, &key(1)).send()?.status, 503);
+    seen(&site)?.ends_with(1, "failed: ")
+}

@@ -1,4 +1,4 @@
-//! A gateway's control entry, over HTTP.
+//! A gateway's control entry, or its admin, over HTTP.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -12,7 +12,8 @@ const MOST: usize = 64 << 20;
 /// One of them.
 pub(crate) struct Node {
     url: String,
-    token: String,
+    /// An admin page asks for none.
+    token: Option<String>,
     client: reqwest::Client,
     runtime: Runtime,
 }
@@ -26,7 +27,7 @@ pub(crate) struct Answer {
 // === impl Node ===
 
 impl Node {
-    pub(crate) fn new(url: &str, token: &str) -> Result<Self, String> {
+    pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
         let url = url.trim_end_matches('/').to_owned();
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(format!("{url:?} is no URL such as http://127.0.0.1:9902"));
@@ -39,7 +40,7 @@ impl Node {
         let client = client.map_err(|error| format!("no client: {error}"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-        Ok(Self { url, token: token.to_owned(), client, runtime })
+        Ok(Self { url, token: token.map(str::to_owned), client, runtime })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -57,7 +58,11 @@ impl Node {
 
     fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, String> {
         let answer = self.runtime.block_on(async {
-            let response = request.bearer_auth(&self.token).send().await?;
+            let request = match &self.token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            };
+            let response = request.send().await?;
             let (status, mut response, mut bytes) = (response.status().as_u16(), response, Vec::new());
             while let Some(part) = response.chunk().await? {
                 bytes.extend_from_slice(&part);
@@ -71,7 +76,7 @@ impl Node {
         // Whatever else listens there may answer something else.
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if status == 200 && body.is_null() {
-            return Err("what answers there is no control entry".to_owned());
+            return Err("what answers there is something else".to_owned());
         }
         Ok(Answer { status, body })
     }

@@ -102,6 +102,34 @@ fn left(until: &Value, now: u64) -> String {
     }
 }
 
+/// The stores of a node, as its admin tells.
+pub(crate) fn stores(url: &str, stores: &Result<Value, String>) -> String {
+    let stores = match stores {
+        Err(why) => return format!("{url}  {why}\n"),
+        Ok(stores) => list(stores),
+    };
+    let none = stores.is_empty().then(|| format!("{url}  no store was asked yet\n"));
+    let lines = stores.iter().map(|store| {
+        let count = |what: &str| store[what].as_u64().unwrap_or_default();
+        let failures: Vec<String> = store["failures"]
+            .as_object()
+            .map_or_else(Vec::new, |causes| causes.iter().map(|(cause, count)| format!("{cause} {count}")).collect());
+        let failed =
+            if failures.is_empty() { "none failed".to_owned() } else { format!("failed: {}", failures.join(", ")) };
+        let waiting = count("errands").saturating_sub(count("errands_ended"));
+        let of = format!(
+            "{url}  idempotency {}/{}  store {}",
+            text(&store["chain"]),
+            text(&store["instance"]),
+            text(&store["store"])
+        );
+        let lost = count("errands_dropped");
+        let evicts = if count("may_evict") > 0 { "  IT MAY EVICT RECORDS" } else { "" };
+        format!("{of}  {} calls, {failed}  {waiting} errands wait, {lost} were dropped{evicts}\n", count("calls"))
+    });
+    lines.chain(none).collect()
+}
+
 /// What came of an order.
 pub(crate) fn order(answer: &Value) -> String {
     let keys: Vec<&str> = list(&answer["keys"]).iter().map(text).collect();
@@ -184,6 +212,17 @@ mod tests {
     fn a_bar_is_full_at_the_whole_and_empty_of_nothing() {
         assert_eq!((bar(0, 0), bar(5, 5)), (".".repeat(20), "#".repeat(20)));
         assert_eq!(bar(u64::MAX, 1), "#".repeat(20));
+    }
+
+    #[test]
+    fn a_store_is_a_line() {
+        let store = json!({"chain": "downstream", "instance": "default", "store": "redis", "calls": 7, "failures": {"timeout": 2},
+            "errands": 5, "errands_ended": 4, "may_evict": 1});
+        assert_eq!(
+            stores("http://gw-1:9901", &Ok(json!([store]))),
+            "http://gw-1:9901  idempotency downstream/default  store redis  7 calls, failed: timeout 2  1 errands wait, 0 were dropped  IT MAY EVICT RECORDS\n"
+        );
+        assert_eq!(stores("n", &Ok(json!([]))), "n  no store was asked yet\n");
     }
 
     #[test]
