@@ -49,7 +49,11 @@ impl<H: Host + 'static> Plugin<H> for Control {
             faults
         })?;
         let token = resolved(&policy).transpose()?.unwrap_or_default();
-        Ok(Self { token, journal: Journal::new("control", "downstream", "default"), looks: Looks::default() })
+        Ok(Self {
+            token,
+            journal: Journal::new("control", "downstream", "default"),
+            looks: Looks::at_most(state::MOST),
+        })
     }
 
     fn call(&self) -> Call {

@@ -18,7 +18,7 @@ use sdk_shim::time::Instant;
 use std::rc::Rc;
 
 /// Keys that are remembered. A proxy keeps each look at a metric, so none may be taken twice.
-const MOST: usize = 20_000;
+pub const MOST: usize = 20_000;
 /// What is said of one more.
 pub(crate) const TOO_MANY: &str = "this VM has looked at 20000 keys, and can look at no more";
 
@@ -41,8 +41,11 @@ pub enum Known {
 }
 
 /// The keys that this VM was asked about.
-#[derive(Debug, Default)]
-pub struct Looks(RefCell<HashMap<String, Known>>);
+#[derive(Debug)]
+pub struct Looks {
+    known: RefCell<HashMap<String, Known>>,
+    most: usize,
+}
 
 // === impl Plugin ===
 
@@ -82,6 +85,11 @@ impl Plugin {
 // === impl Looks ===
 
 impl Looks {
+    /// At so many keys, at most.
+    pub fn at_most(most: usize) -> Self {
+        Self { known: RefCell::default(), most }
+    }
+
     /// A key of an instance; `None` where it would be one too many.
     pub fn known<H: Host>(
         &self,
@@ -92,12 +100,13 @@ impl Looks {
         place: &Place,
         key: &str,
     ) -> Option<Known> {
-        let name = [plugin.as_str(), ";", chain, ";", instance, ";", &place.prefix, &place.suffix, ";", key].concat();
-        if let Some(known) = self.0.borrow().get(&name) {
+        // The prefix says whose it is.
+        let name = [&place.prefix, &place.suffix, ";", key].concat();
+        if let Some(known) = self.known.borrow().get(&name) {
             return Some(known.clone());
         }
-        let mut all = self.0.borrow_mut();
-        (all.len() < MOST).then(|| {
+        let mut all = self.known.borrow_mut();
+        (all.len() < self.most).then(|| {
             let known = look(host, plugin, (chain, instance), place, key);
             all.insert(name, known.clone());
             known

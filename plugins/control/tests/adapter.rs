@@ -3,6 +3,7 @@
 
 use circuit_breaker::CircuitBreaker;
 use control::Control;
+use control::state::{Looks, Plugin};
 use core::time::Duration;
 use proptest::prelude::*;
 use retry_budget::RetryBudget;
@@ -151,6 +152,21 @@ fn looking_again_and_again_makes_no_more_metrics() {
     stage.state();
     stage.force("force_open");
     assert_eq!(defined(&stage), once);
+}
+
+/// A proxy keeps each metric for ever, and each look at one.
+#[test]
+fn a_look_at_one_key_too_many_makes_no_metrics() {
+    let stage = Stage::set();
+    let host = stage.control.host();
+    let entries = sdk_shim::directory::plugins(host).unwrap();
+    let place = entries.iter().find_map(|entry| entry.place.as_ref()).expect("the breaker's");
+    let looks = Looks::at_most(3);
+    let look = |key: &str| looks.known(host, Plugin::CircuitBreaker, "downstream", "default", place, key).is_some();
+    assert!((0..3).all(|n| look(&format!("k{n}"))));
+    let before = stage.proxy.metrics().len();
+    assert!(!look("one more") && look("k0"));
+    assert_eq!(stage.proxy.metrics().len(), before);
 }
 
 #[test]
