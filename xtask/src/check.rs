@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::build;
 use crate::cargo_tools::Tool;
 use crate::command::Cmd;
+use crate::compose;
 use crate::context::Context;
 use crate::envoy::{self, Envoy};
 use crate::fuzz;
@@ -15,6 +16,7 @@ use crate::progress::note;
 use crate::release;
 use crate::second_engine;
 use crate::setup;
+use crate::stories;
 use crate::summary::{Outcome, Step, run_all};
 use crate::text;
 use crate::version::Version;
@@ -30,7 +32,7 @@ const FAST: [Step; 5] = [
 ];
 
 /// What needs the Wasm toolchain, tools, and real proxies.
-const SLOW: [Step; 9] = [
+const SLOW: [Step; 11] = [
     Step { name: "modules", run: modules },
     Step { name: "reproducible build", run: |context| release::again_one(context).map(Outcome::Passed) },
     Step { name: "Wasm tests", run: |context| wasm_tests::run(context).map(Outcome::Passed) },
@@ -38,17 +40,16 @@ const SLOW: [Step; 9] = [
     Step { name: "cargo deny", run: deny },
     Step { name: "advisories", run: advisories },
     Step { name: "fuzz", run: |context| fuzz::run(context).map(Outcome::Passed) },
-    Step { name: "newest Envoy", run: |context| real_envoy(context, envoy::NEWEST, Form::Modules, false) },
-    Step { name: "oldest Envoy, suite", run: |context| real_envoy(context, envoy::OLDEST, Form::Suite, false) },
+    Step { name: "newest Envoy", run: |context| real_envoy(context, envoy::NEWEST, Form::Modules, Depth::Once) },
+    Step { name: "oldest Envoy, suite", run: |context| real_envoy(context, envoy::OLDEST, Form::Suite, Depth::Again) },
+    Step { name: "compose, smoke", run: |context| compose::smoke_test(context).map(Outcome::Passed) },
+    Step { name: "compose, chaos", run: |context| compose::chaos_test(context).map(Outcome::Passed) },
 ];
-
-/// Says to the stories that nothing is to be left to a sample.
-const ALL_OF_IT: &str = "HOLDFAST_THOROUGH";
 
 /// The other two of four: a fault in a form, or on a version, alone is rare, and each takes its time.
 const THOROUGH: [Step; 2] = [
-    Step { name: "newest Envoy, suite", run: |context| real_envoy(context, envoy::NEWEST, Form::Suite, true) },
-    Step { name: "oldest Envoy", run: |context| real_envoy(context, envoy::OLDEST, Form::Modules, true) },
+    Step { name: "newest Envoy, suite", run: |context| real_envoy(context, envoy::NEWEST, Form::Suite, Depth::All) },
+    Step { name: "oldest Envoy", run: |context| real_envoy(context, envoy::OLDEST, Form::Modules, Depth::All) },
 ];
 
 /// What the stories about real proxies load.
@@ -59,6 +60,20 @@ enum Form {
     /// All plugins in one.
     Suite,
 }
+
+/// How much is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Every story; what is much of the same is left to a sample.
+    Once,
+    /// Of those only what another proxy, or another form, can tell otherwise.
+    Again,
+    /// Every story, and nothing is left to a sample.
+    All,
+}
+
+/// Says so to the stories.
+const ALL_OF_IT: (&str, &str) = ("HOLDFAST_THOROUGH", "1");
 
 /// More would make real proxies compete for the processor, and their timing is what is tested.
 const MOST_TEST_THREADS: usize = 4;
@@ -153,7 +168,7 @@ fn advisories(context: &Context) -> Result<Outcome> {
 }
 
 /// One Envoy that the environment names stands for every version.
-fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -> Result<Outcome> {
+fn real_envoy(context: &Context, version: Version, form: Form, depth: Depth) -> Result<Outcome> {
     build::ensure_built(context)?;
     setup::redis(context)?;
     setup::memcached(context)?;
@@ -170,9 +185,14 @@ fn real_envoy(context: &Context, version: Version, form: Form, thorough: bool) -
     let envoy = envoy::chosen().unwrap_or_else(|| envoy::exact(context, version))?;
     let (word, name) = if form == Form::Suite { ("suite", ", suite") } else { ("modules", "") };
     let command = context.cmd("cargo", format!("cargo test -p integration, Envoy {}{name}", envoy.version));
-    let command = command.env("HOLDFAST_FORM", word).args(["test", "--package", "integration", "--no-fail-fast", "--"]);
-    let command = if thorough { command.env(ALL_OF_IT, "1") } else { command };
-    let outcome = passed_tests(envoy.pass_to(command.arg(test_threads()), context))?;
+    let command = command.env("HOLDFAST_FORM", word).args(["test", "--package", "integration", "--no-fail-fast"]);
+    let command = match depth {
+        Depth::Once => command,
+        Depth::Again => command.args(stories::again(context.root())),
+        Depth::All => command.env(ALL_OF_IT.0, ALL_OF_IT.1),
+    };
+    let command = command.arg("--").arg(test_threads());
+    let outcome = passed_tests(envoy.pass_to(command, context))?;
     Ok(with_envoy(outcome, &envoy))
 }
 

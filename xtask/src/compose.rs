@@ -8,7 +8,7 @@ mod state;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::context::Context;
 use crate::docker::{self, Engine};
@@ -36,12 +36,32 @@ pub(crate) fn command(context: &Context, args: &[String]) -> Result<ExitCode> {
         "down" if rest.is_empty() => down(context)?,
         "logs" => return become_compose(context, args),
         "--" => return become_compose(context, rest),
-        "chaos" => return chaos::run(context, rest),
-        "smoke" => smoke::run(context, Source::read(rest)?)?,
+        "chaos" => {
+            let (source, only) = chaos::read(rest)?;
+            let holds = chaos::run(context, source, only)?;
+            note("nothing is left");
+            return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        "smoke" => {
+            let stories = smoke::run(context, Source::read(rest)?)?;
+            note(&format!("{stories} passed, and nothing is left"));
+        }
         "help" | "--help" | "-h" => println!("{USAGE}"),
         _ => bail!("don't know `compose {}`\n\n{USAGE}", args.join(" ")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `smoke` with images that are made here, as a step of the tests.
+pub(crate) fn smoke_test(context: &Context) -> Result<String> {
+    smoke::run(context, Source::Local).map(|stories| format!("{stories} tests"))
+}
+
+/// All of `chaos` with images that are made here, as a step of the tests.
+pub(crate) fn chaos_test(context: &Context) -> Result<String> {
+    let holds = chaos::run(context, Source::Local, None)?;
+    ensure!(holds, "not all hypotheses hold: target/chaos/report.html");
+    Ok("all hypotheses hold".to_owned())
 }
 
 /// What is up stays up where something fails: whoever looks for the reason wants to see it.

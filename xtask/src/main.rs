@@ -24,6 +24,7 @@ mod release;
 mod run;
 mod second_engine;
 mod setup;
+mod stories;
 mod summary;
 mod text;
 mod toolchain;

@@ -1,7 +1,5 @@
 //! `cargo xtask compose chaos`: the experiments of `integration::chaos`, on two of everything: with Holdfast, and the same Envoys without.
 
-use std::process::ExitCode;
-
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::places;
@@ -9,7 +7,6 @@ use super::project::{Ports, Project};
 use crate::context::Context;
 use crate::docker::{self, Engine};
 use crate::images::{self, Source};
-use crate::progress::note;
 
 /// Names and ports of their own: what `up` started isn't touched.
 pub(super) const WITH: &str = "holdfast-chaos";
@@ -19,9 +16,8 @@ const CONFIG: &str = "HOLDFAST_ENVOY_CONFIG";
 /// Probes of two dozen containers, once a second, take more than the load does.
 const PROBES: (&str, &str) = ("HOLDFAST_PROBE_INTERVAL", "5s");
 
-/// Fails where a hypothesis does, or something is left; takes all down in any case.
-pub(super) fn run(context: &Context, args: &[String]) -> Result<ExitCode> {
-    let (source, only) = read(args)?;
+/// Whether all hypotheses hold, or those of the experiments that are chosen. Fails where something is left; takes all down in any case.
+pub(super) fn run(context: &Context, source: Source, only: Option<&str>) -> Result<bool> {
     let engine = Engine::find_or_start(context)?;
     let started = engine.was_started();
     let plain = context.target().join("chaos/plain");
@@ -37,12 +33,11 @@ pub(super) fn run(context: &Context, args: &[String]) -> Result<ExitCode> {
     let holds = played?;
     gone?;
     ensure!(!(started && docker::ours_runs(context)), "the Docker engine that was started for this still runs");
-    note("nothing is left");
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(holds)
 }
 
 /// `--local`, and `--only 1,5`.
-fn read(args: &[String]) -> Result<(Source, Option<&str>)> {
+pub(super) fn read(args: &[String]) -> Result<(Source, Option<&str>)> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         [] => Ok((Source::Public, None)),
