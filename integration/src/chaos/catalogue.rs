@@ -62,6 +62,7 @@ fn region_fails() -> Experiment {
             served((34, 40)),
             served((60, 64)),
             served((86, 92)),
+            Check::Resident,
             Check::PaidOnce,
             Check::NoneLost,
         ],
@@ -161,6 +162,7 @@ fn region_is_cut_off() -> Experiment {
         phases: vec![Phase::new(3, "eu is cut off", &both(Cut)), Phase::well(15, &both(Join))],
         checks: vec![
             Check::Served(Whom::Movers, (9, 15), 90.0),
+            Check::Resident,
             Check::Served(Whom::All, (27, 32), 99.0),
             Check::PaidOnce,
             Check::NoneLost,
@@ -211,6 +213,7 @@ fn sick_in_protocol() -> Experiment {
         checks: vec![
             Check::Served(Whom::MoversFor(Kind::Grpc), (9, 15), 90.0),
             Check::Served(Whom::MoversFor(Kind::Graphql), (9, 15), 90.0),
+            Check::Resident,
             Check::Served(Whom::All, (26, 30), 99.0),
         ],
         contrast: true,
@@ -327,6 +330,7 @@ fn store_is_full() -> Experiment {
         ],
         checks: vec![
             Check::Served(Whom::For(Kind::Read), (0, 24), 99.0),
+            Check::Refused(Whom::For(Kind::Pay), (6, 11), 10.0),
             Check::Served(Whom::For(Kind::Pay), (19, 24), 99.0),
             Check::PaidOnce,
             Check::NoneLost,
@@ -354,6 +358,7 @@ mod tests {
         for experiment in all() {
             for check in &experiment.checks {
                 let (Check::Served(_, span, _)
+                | Check::Refused(_, span, _)
                 | Check::Quick(_, span, _)
                 | Check::Spared(span, _)
                 | Check::Copied(span, _)

@@ -10,6 +10,10 @@ use super::{Kind, Record, Run};
 pub enum Check {
     /// Of these requests at least so many of 100 got what they wanted.
     Served(Whom, Span, f64),
+    /// Of these at most so many did: the fault is there, and nothing is done unprotected in its stead.
+    Refused(Whom, Span, f64),
+    /// Nobody was answered by another region than the one in which he must be served.
+    Resident,
     /// 99 of 100 of these requests took at most so many milliseconds.
     Quick(Whom, Span, f64),
     /// For each request of a client at most so many reached services.
@@ -70,6 +74,10 @@ impl Check {
     pub fn words(self) -> String {
         match self {
             Self::Served(whom, span, percent) => format!("{}: {percent} % served, {}", whom.words(), words(span)),
+            Self::Refused(whom, span, percent) => {
+                format!("{}: at most {percent} % served, {}", whom.words(), words(span))
+            }
+            Self::Resident => "who must stay in a region: not answered by the other one".to_owned(),
             Self::Quick(whom, span, ms) => format!("{}: 99 of 100 within {ms} ms, {}", whom.words(), words(span)),
             Self::Spared(span, most) => {
                 format!("at most {most} requests at services for each of a client, {}", words(span))
@@ -100,10 +108,16 @@ impl Check {
     pub fn judge(self, run: &Run) -> Seen {
         match self {
             Self::Served(whom, span, percent) => {
-                let records = whom.of(run, span);
-                let ok = records.iter().filter(|record| record.ok).count();
-                let share = ratio(ok as u64, records.len() as u64).map(|share| share * 100.0);
-                Seen::figure(share, |share| share >= percent, |share| format!("{share:.1} %"))
+                Seen::figure(whom.served(run, span), |share| share >= percent, |share| format!("{share:.1} %"))
+            }
+            Self::Refused(whom, span, percent) => {
+                Seen::figure(whom.served(run, span), |share| share <= percent, |share| format!("{share:.1} %"))
+            }
+            Self::Resident => {
+                let answered = run.records.iter().filter(|record| !record.may_move() && record.by.is_some());
+                let all = answered.clone().count();
+                let strayed: Vec<String> = answered.filter(|record| record.strayed()).map(Record::write).collect();
+                Seen::none_of(&strayed, all)
             }
             Self::Quick(whom, span, most) => {
                 let time = p99(&whom.of(run, span)).map(|time| time.as_secs_f64() * 1e3);
@@ -172,10 +186,10 @@ impl Seen {
         Self::new(those == all && all > 0, format!("{those} of {all}"))
     }
 
-    /// A run in which nothing was paid proves nothing.
-    fn none_of(keys: &[impl AsRef<str>], paid: usize) -> Self {
+    /// A run in which nothing was seen proves nothing.
+    fn none_of(keys: &[impl AsRef<str>], all: usize) -> Self {
         let example = keys.first().map(|key| key.as_ref().to_owned());
-        Self { example, ..Self::new(keys.is_empty() && paid > 0, format!("{} of {paid}", keys.len())) }
+        Self { example, ..Self::new(keys.is_empty() && all > 0, format!("{} of {all}", keys.len())) }
     }
 }
 
@@ -186,11 +200,18 @@ impl Whom {
         run.between(from, to).filter(|record| self.counts(record)).collect()
     }
 
+    /// How many of 100 got what they wanted; `None` where there were none.
+    fn served(self, run: &Run, span: Span) -> Option<f64> {
+        let records = self.of(run, span);
+        let ok = records.iter().filter(|record| record.ok).count();
+        ratio(ok as u64, records.len() as u64).map(|share| share * 100.0)
+    }
+
     fn counts(self, record: &Record) -> bool {
         match self {
             Self::All => true,
-            Self::Movers => record.may_move,
-            Self::MoversFor(kind) => record.may_move && record.kind == kind,
+            Self::Movers => record.may_move(),
+            Self::MoversFor(kind) => record.may_move() && record.kind == kind,
             Self::For(kind) => record.kind == kind,
         }
     }
@@ -223,12 +244,31 @@ mod tests {
 
     #[test]
     fn who_must_stay_is_not_asked_where_movers_count() {
-        let stays = Record { may_move: false, ..record(500, 9, false) };
+        let stays = Record { stays: Some("eu".into()), ..record(500, 9, false) };
         let run = run(vec![record(400, 9, true), stays, record(1_400, 9, false)]);
         let served = |whom, span| Check::Served(whom, span, 95.0).judge(&run);
         assert_eq!(served(Whom::Movers, (0, 1)), Seen::new(true, "100.0 %".into()));
         assert_eq!(served(Whom::All, (0, 1)), Seen::new(false, "50.0 %".into()));
         assert!(!served(Whom::Movers, (1, 2)).held);
+    }
+
+    #[test]
+    fn who_must_stay_and_was_served_elsewhere_is_found_out() {
+        let by = |name: &str| Record { stays: Some("eu".into()), by: Some(name.into()), ..record(500, 9, true) };
+        let resident = |records| Check::Resident.judge(&run(records));
+        assert_eq!(resident(vec![by("grpc-eu"), record(500, 9, true)]), Seen::new(true, "0 of 1".into()));
+        let seen = resident(vec![by("rest-eu"), by("graphql-us")]);
+        assert_eq!((seen.held, seen.figure.as_str()), (false, "1 of 2"));
+        assert!(seen.example.is_some_and(|example| example.contains("graphql-us")));
+        let refused = Record { by: None, ..by("") };
+        assert!(!resident(vec![refused, record(500, 9, true)]).held, "nobody who must stay was served");
+    }
+
+    #[test]
+    fn payments_that_go_through_where_none_should_are_found_out() {
+        let refused = |records| Check::Refused(Whom::All, (0, 1), 10.0).judge(&run(records));
+        assert_eq!(refused(vec![record(500, 9, false)]), Seen::new(true, "0.0 %".into()));
+        assert!(!refused(vec![record(500, 9, true)]).held && !refused(Vec::new()).held);
     }
 
     #[test]

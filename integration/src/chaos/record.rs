@@ -29,8 +29,8 @@ pub struct Record {
     pub took: Duration,
     /// What was wanted.
     pub kind: Kind,
-    /// Whether its user may be served by the other region.
-    pub may_move: bool,
+    /// The region in which its user must be served, or not at all; `None` where he may be served by either.
+    pub stays: Option<String>,
     /// The gateway of the last attempt.
     pub node: String,
     /// Of the last answer; `None` where there was none.
@@ -67,6 +67,17 @@ impl Kind {
 // === impl Record ===
 
 impl Record {
+    /// Whether its user may be served by the other region.
+    pub fn may_move(&self) -> bool {
+        self.stays.is_none()
+    }
+
+    /// Whether its last answer came from another region than its user must be served in. A service's region ends its name.
+    pub fn strayed(&self) -> bool {
+        let (Some(region), Some(by)) = (&self.stays, &self.by) else { return false };
+        by.rsplit_once('-').is_none_or(|(_, there)| there != region)
+    }
+
     /// Whether its last answer is this service's.
     pub fn answered_by(&self, service: &str) -> bool {
         self.by.as_deref() == Some(service)
@@ -75,7 +86,7 @@ impl Record {
     /// As a line.
     pub fn write(&self) -> String {
         json!({
-            "at_ms": millis(self.at), "ms": millis(self.took), "kind": self.kind.name(), "may_move": self.may_move, "node": self.node,
+            "at_ms": millis(self.at), "ms": millis(self.took), "kind": self.kind.name(), "stays": self.stays, "node": self.node,
             "status": self.status, "ok": self.ok, "attempts": self.attempts, "key": self.key, "by": self.by, "said": self.said,
         })
         .to_string()
@@ -99,7 +110,7 @@ fn record(fields: &Value) -> TestResult<Record> {
         at: Duration::from_millis(number("at_ms")?),
         took: Duration::from_millis(number("ms")?),
         kind: kind(&text("kind").unwrap_or_default())?,
-        may_move: flag("may_move")?,
+        stays: text("stays"),
         node: text("node").context("no node")?,
         status: fields["status"].as_u64().map(u16::try_from).transpose()?,
         ok: flag("ok")?,
@@ -130,7 +141,7 @@ mod tests {
             at: Duration::from_millis(1200),
             took: Duration::from_millis(31),
             kind: Kind::Pay,
-            may_move: true,
+            stays: Some("us".into()),
             node: "edge-b".into(),
             status: Some(201),
             ok: true,
@@ -146,9 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_shown() {
-        for line in
-            ["", "{}", "hello", r#"{"at_ms":1,"ms":1,"kind":"sulk","may_move":true,"ok":true,"attempts":1,"node":"a"}"#]
-        {
+        for line in ["", "{}", "hello", r#"{"at_ms":1,"ms":1,"kind":"sulk","ok":true,"attempts":1,"node":"a"}"#] {
             let error = format!("{:#}", Record::read(line).unwrap_err());
             assert!(error.contains("not a record") && error.contains(line), "{error}");
         }

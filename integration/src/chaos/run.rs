@@ -167,7 +167,7 @@ pub(super) mod tests {
     pub(in super::super) fn record(at_ms: u64, ms: u64, ok: bool) -> Record {
         let (at, took) = (Duration::from_millis(at_ms), Duration::from_millis(ms));
         let (kind, node, status) = (Kind::Read, "edge-a".to_owned(), Some(if ok { 200 } else { 503 }));
-        Record { at, took, kind, may_move: true, node, status, ok, attempts: 1, key: None, by: None, said: None }
+        Record { at, took, kind, stays: None, node, status, ok, attempts: 1, key: None, by: None, said: None }
     }
 
     pub(in super::super) fn payment(key: &str, ok: bool) -> Record {

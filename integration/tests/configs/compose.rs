@@ -120,6 +120,28 @@ fn compose_serves_three_protocols_and_pays_once_over_both_nodes() -> TestResult 
 }
 
 #[test]
+fn compose_serves_who_must_stay_in_a_region_there_alone() -> TestResult {
+    if !holds()? {
+        return assert_verdict();
+    }
+    let site = Site::start()?;
+    let edge = site.edge(0)?;
+    for (user, region) in (0..20).flat_map(|n| ["eu", "us"].map(|region| (format!("user-{n}"), region))) {
+        let headers = [("x-user-id", user.as_str()), ("x-data-region", region)];
+        for path in ["/orders", "/graphql?query=%7Borders%7D"] {
+            assert_eq!(client::get(edge, path, &headers)?.served_by(), Some(region), "{path} of {user}");
+        }
+        let order = client::grpc(edge, "/shop.Orders/Get", b"\x08\x01", &headers)?;
+        assert_eq!(
+            order.headers.get("x-upstream").map(hyper::header::HeaderValue::as_bytes),
+            Some(region.as_bytes()),
+            "{user}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn compose_has_the_labels_of_all_and_rules_that_prometheus_takes() -> TestResult {
     let tags = from_yaml(&text("stats-tags.yaml")?)?["stats_config"].clone();
     assert_eq!(shipped(&[])?.config["stats_config"], tags);

@@ -41,8 +41,8 @@ impl Judged {
         key: Option<String>,
     ) -> Record {
         let Self { status, ok, by, said } = self;
-        let (kind, may_move, node) = (wish.kind, wish.may_move(), node.to_owned());
-        Record { at, took, kind, may_move, node, status, ok, attempts, key, by, said }
+        let (kind, stays, node) = (wish.kind, wish.stays(), node.to_owned());
+        Record { at, took, kind, stays, node, status, ok, attempts, key, by, said }
     }
 }
 
