@@ -32,6 +32,7 @@ pub fn all() -> Vec<Experiment> {
         canary(),
         shadow(),
         store_is_full(),
+        half_fails(),
     ]
 }
 
@@ -66,7 +67,7 @@ fn region_fails() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: true,
+        contrast: vec![served((8, 12)), served((34, 40)), served((60, 64)), served((86, 92))],
     }
 }
 
@@ -111,7 +112,7 @@ fn node_fails() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: false,
+        contrast: Vec::new(),
     }
 }
 
@@ -139,12 +140,14 @@ fn store_fails() -> Experiment {
         checks: vec![
             Check::Served(Whom::For(Kind::Read), (0, 46), 99.0),
             Check::Quick(Whom::For(Kind::Read), (0, 46), 500.0),
+            Check::Refused(Whom::For(Kind::Pay), (5, 6), 10.0),
+            Check::Refused(Whom::For(Kind::Pay), (16, 17), 10.0),
             Check::Served(Whom::For(Kind::Pay), (26, 30), 90.0),
             Check::Served(Whom::For(Kind::Pay), (41, 46), 95.0),
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: true,
+        contrast: vec![Check::PaidOnce],
     }
 }
 
@@ -167,7 +170,7 @@ fn region_is_cut_off() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: false,
+        contrast: vec![Check::Served(Whom::Movers, (9, 15), 90.0)],
     }
 }
 
@@ -192,7 +195,7 @@ fn retry_storm() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: true,
+        contrast: vec![Check::Spared((3, 13), 2.0), Check::Spared((7, 13), 1.0)],
     }
 }
 
@@ -216,7 +219,10 @@ fn sick_in_protocol() -> Experiment {
             Check::Resident,
             Check::Served(Whom::All, (26, 30), 99.0),
         ],
-        contrast: true,
+        contrast: vec![
+            Check::Served(Whom::MoversFor(Kind::Grpc), (9, 15), 90.0),
+            Check::Served(Whom::MoversFor(Kind::Graphql), (9, 15), 90.0),
+        ],
     }
 }
 
@@ -242,7 +248,7 @@ fn bad_config() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: false,
+        contrast: Vec::new(),
     }
 }
 
@@ -282,7 +288,7 @@ fn canary() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: true,
+        contrast: vec![Check::Served(Whom::MoversFor(Kind::Read), (35, 42), 90.0)],
     }
 }
 
@@ -310,7 +316,7 @@ fn shadow() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: false,
+        contrast: Vec::new(),
     }
 }
 
@@ -335,7 +341,24 @@ fn store_is_full() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: false,
+        contrast: Vec::new(),
+    }
+}
+
+fn half_fails() -> Experiment {
+    let spared = Check::Spared((4, 14), 1.6);
+    Experiment {
+        number: 11,
+        name: "half of all answers are failures, and gateways retry",
+        hypothesis: "Retries of gateways stay within their budget, also where too little fails for breakers to see to it.",
+        seconds: 20,
+        per_second: PER_SECOND,
+        manner: Manner::Usual,
+        streams: 0,
+        port: EDGE,
+        phases: vec![Phase::new(3, "503 to half", &[Suffer(ALL, "503:50")]), Phase::well(14, &[Suffer(ALL, "none")])],
+        checks: vec![spared, Check::PaidOnce, Check::NoneLost],
+        contrast: vec![spared],
     }
 }
 
@@ -350,6 +373,15 @@ mod tests {
         for experiment in all() {
             assert!(experiment.phases.last().is_some_and(|phase| phase.title.is_empty()), "{}", experiment.name);
             assert!(experiment.phases.is_sorted_by(|one, next| one.at < next.at), "{}", experiment.name);
+        }
+    }
+
+    #[test]
+    fn what_the_control_must_break_is_checked_and_broken_by_a_fault_alone() {
+        for Experiment { name, checks, contrast, number, .. } in all() {
+            assert!(contrast.iter().all(|check| checks.contains(check)), "{name}");
+            // Half of all payments are sent twice: a control executes some twice where nothing is broken.
+            assert!(number == 3 || !contrast.contains(&Check::PaidOnce), "{name}");
         }
     }
 

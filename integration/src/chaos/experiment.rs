@@ -1,7 +1,10 @@
 //! An experiment as data.
 
-use super::Check;
 use super::load::Manner;
+use super::{Check, Whom};
+
+/// Of 100.
+const BEFORE: f64 = 95.0;
 
 /// A hypothesis, and what is done to prove it wrong.
 #[derive(Clone, Debug)]
@@ -26,8 +29,8 @@ pub struct Experiment {
     pub phases: Vec<Phase>,
     /// What must hold with Holdfast.
     pub checks: Vec<Check>,
-    /// Whether the control must break one of them: else they would prove nothing about Holdfast.
-    pub contrast: bool,
+    /// Those that the control must break, each of them: else they would prove nothing about Holdfast.
+    pub contrast: Vec<Check>,
 }
 
 /// From a second on, until the next one.
@@ -85,6 +88,16 @@ pub enum Config {
     BadModule,
     /// A module under another name, in a VM of its own, and another setting of the breaker.
     Canary,
+}
+
+// === impl Experiment ===
+
+impl Experiment {
+    /// What must hold of the control too: before anything is broken all is well.
+    pub fn before(&self) -> Check {
+        let broken = self.phases.iter().find(|phase| !phase.title.is_empty());
+        Check::Served(Whom::All, (0, broken.map_or(self.seconds, |phase| phase.at)), BEFORE)
+    }
 }
 
 // === impl Phase ===

@@ -20,6 +20,8 @@ pub enum Ailment {
     None,
     /// It does nothing and says so with this status. Text: `503`.
     Status(u16),
+    /// So it is with so many of 100 requests, drawn anew for each. Text: `503:50`.
+    Often(u16, u8),
     /// It does what it is asked, and never answers. Text: `hang`.
     Hang,
     /// It does what it is asked, then its connection is reset (TCP RST). Text: `reset`.
@@ -37,11 +39,16 @@ impl Ailment {
     pub(super) fn of_payments(self) -> Trouble {
         match self {
             Self::None | Self::Slow(_) => Trouble::None,
-            Self::Status(status) => Trouble::Decline(status),
+            Self::Status(status) | Self::Often(status, _) => Trouble::Decline(status),
             Self::Hang => Trouble::Hang,
             Self::Reset => Trouble::Reset,
             Self::Sick => Trouble::Degrade,
         }
+    }
+
+    /// How many of 100 requests suffer.
+    pub(super) fn percent(self) -> u8 {
+        if let Self::Often(_, percent) = self { percent } else { 100 }
     }
 
     pub(super) fn delay(self) -> Delay {
@@ -56,6 +63,7 @@ impl Ailment {
         match self {
             Self::None | Self::Sick => Fault::Healthy,
             Self::Status(status) => Fault::Status(status),
+            Self::Often(status, percent) => Fault::Random { percent, status },
             Self::Hang => Fault::Hang,
             Self::Reset => Fault::Reset,
             Self::Slow(delay) => Fault::Slow(delay),
@@ -73,10 +81,15 @@ impl FromStr for Ailment {
             "reset" => Self::Reset,
             "slow" => Self::Slow(SLOW),
             "sick" => Self::Sick,
-            other => match (other.strip_prefix("slow:"), other.parse()) {
-                (Some(ms), _) => Self::Slow(Duration::from_millis(ms.parse().context("slow: milliseconds")?)),
-                (None, Ok(status @ 400..=599)) => Self::Status(status),
-                _ => bail!("{other:?} is no fault: none, 503 (any of 400 to 599), hang, reset, slow, slow:MS, sick"),
+            other => match other.split_once(':').unwrap_or((other, "100")) {
+                ("slow", ms) => Self::Slow(Duration::from_millis(ms.parse().context("slow: milliseconds")?)),
+                (status, percent) => match (status.parse(), percent.parse()) {
+                    (Ok(status @ 400..=599), Ok(100)) => Self::Status(status),
+                    (Ok(status @ 400..=599), Ok(percent @ 1..100)) => Self::Often(status, percent),
+                    _ => bail!(
+                        "{other:?} is no fault: none, 503 (any of 400 to 599), 503:50 (of 100), hang, reset, slow, slow:MS, sick"
+                    ),
+                },
             },
         })
     }
@@ -87,6 +100,7 @@ impl fmt::Display for Ailment {
         match self {
             Self::None => out.write_str("none"),
             Self::Status(status) => write!(out, "{status}"),
+            Self::Often(status, percent) => write!(out, "{status}:{percent}"),
             Self::Hang => out.write_str("hang"),
             Self::Reset => out.write_str("reset"),
             Self::Slow(delay) => write!(out, "slow:{}", delay.as_millis()),
@@ -101,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_understood() {
-        for text in ["none", "503", "429", "hang", "reset", "slow:300", "sick"] {
+        for text in ["none", "503", "429", "503:50", "hang", "reset", "slow:300", "sick"] {
             assert_eq!(text.parse::<Ailment>().unwrap().to_string(), text);
         }
         assert_eq!("slow\n".parse::<Ailment>().unwrap(), Ailment::Slow(SLOW));
@@ -109,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_no_fault_is_refused_with_what_there_is() {
-        for text in ["", "200", "sulk", "slow:long", "99999"] {
+        for text in ["", "200", "sulk", "slow:long", "99999", "503:0", "503:101", "200:50", "503:"] {
             let error = text.parse::<Ailment>().unwrap_err().to_string();
             assert!(error.contains("none, 503") || error.contains("milliseconds"), "{text}: {error}");
         }

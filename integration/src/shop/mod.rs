@@ -27,8 +27,6 @@ use crate::board::Board;
 use crate::{Answer, Grpc, Ledger, TestResult, Upstream};
 use control::Control;
 
-/// All of the requests, not a share of them.
-const ALWAYS: u8 = 100;
 /// gRPC's UNAVAILABLE.
 const UNAVAILABLE: u32 = 14;
 
@@ -110,7 +108,7 @@ impl Services {
     /// From now on each of them suffers from this.
     async fn suffer(&self, ailment: Ailment) {
         if let Some(rest) = &self.rest {
-            rest.trouble(ailment.of_payments(), ALWAYS);
+            rest.trouble(ailment.of_payments(), ailment.percent());
             rest.delay(ailment.delay());
         }
         if let Some(grpc) = &self.grpc {

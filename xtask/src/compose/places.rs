@@ -32,7 +32,7 @@ pub(super) fn table(project: &Project<'_>) -> Result<String> {
         "{}\n
 a payment    curl -i -H 'idempotency-key: \"k-1\"' -H 'x-user-id: user-1' -d '{{}}' http://{edge}/payments
 its repeat   curl -i -H 'idempotency-key: \"k-1\"' -H 'x-user-id: user-1' -d '{{}}' http://{other}/payments
-let eu fail  curl -X PUT -d 503 http://{switch}/fault    (none, hang, reset, slow, slow:300, sick)
+let eu fail  curl -X PUT -d 503 http://{switch}/fault    (none, 503:50, hang, reset, slow, slow:300, sick)
 all down     cargo xtask compose down",
         lines.join("\n")
     ))

@@ -33,7 +33,7 @@ pub(super) struct Row {
 impl Outcome {
     /// Whether the hypothesis held, and the control showed that Holdfast is the reason where it should.
     pub fn stands(&self) -> bool {
-        self.holds() && (!self.experiment.contrast || self.differs())
+        self.holds() && self.is_control()
     }
 
     /// Whether all held with Holdfast.
@@ -41,9 +41,10 @@ impl Outcome {
         self.rows().iter().all(|row| row.with.held)
     }
 
-    /// Whether something that held with Holdfast didn't without.
-    pub fn differs(&self) -> bool {
-        self.rows().iter().any(|row| row.with.held && !row.without.held)
+    /// Whether the control was one: well before anything was broken, and breaking what it should.
+    pub fn is_control(&self) -> bool {
+        let breaks = |check: &Check| !check.judge(&self.without).held;
+        self.experiment.before().judge(&self.without).held && self.experiment.contrast.iter().all(breaks)
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -54,11 +55,13 @@ impl Outcome {
 
     /// In a word or two.
     pub fn verdict(&self) -> &'static str {
-        match (self.holds(), self.differs(), self.experiment.contrast) {
+        let well_before = self.experiment.before().judge(&self.without).held;
+        match (self.holds(), well_before, self.is_control()) {
             (false, ..) => "FAILED",
-            (true, true, _) => "holds; the control differs",
-            (true, false, false) => "holds",
-            (true, false, true) => "PROVES NOTHING: the control is as good",
+            (true, false, _) => "PROVES NOTHING: the control was sick before",
+            (true, true, false) => "PROVES NOTHING: the control is as good",
+            (true, true, true) if self.experiment.contrast.is_empty() => "holds",
+            (true, true, true) => "holds; the control differs",
         }
     }
 }
@@ -66,17 +69,18 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::super::run::tests::record;
-    use super::super::{Whom, all};
+    use super::super::{Phase, Whom, all};
     use super::*;
 
     fn run(ok: bool) -> Run {
-        Run { records: vec![record(500, 1, ok)], ..Run::default() }
+        Run { records: vec![record(500, 1, true), record(1_500, 1, ok)], ..Run::default() }
     }
 
     fn outcome(with: bool, without: bool, contrast: bool) -> Outcome {
         let mut experiment = all().remove(0);
-        experiment.checks = vec![Check::Served(Whom::All, (0, 1), 50.0)];
-        experiment.contrast = contrast;
+        experiment.phases = vec![Phase::new(1, "503", &[])];
+        experiment.checks = vec![Check::Served(Whom::All, (1, 2), 50.0)];
+        experiment.contrast = if contrast { experiment.checks.clone() } else { Vec::new() };
         Outcome { experiment, with: run(with), without: run(without) }
     }
 
@@ -92,5 +96,23 @@ mod tests {
         assert!(!outcome(true, true, true).stands());
         assert!(outcome(true, true, true).verdict().starts_with("PROVES NOTHING"));
         assert!(outcome(true, true, false).stands(), "where no difference is claimed");
+    }
+
+    #[test]
+    fn what_the_control_breaks_without_the_fault_is_no_difference() {
+        let twice = [("k".to_owned(), 2)].into();
+        let without = Run { executed: twice, ..run(true) };
+        let mut outcome = Outcome { without, ..outcome(true, true, true) };
+        outcome.with.executed = [("k".to_owned(), 1)].into();
+        outcome.experiment.checks.push(Check::PaidOnce);
+        assert!(outcome.holds() && !outcome.stands(), "{}", outcome.verdict());
+    }
+
+    #[test]
+    fn a_control_that_was_sick_before_the_fault_is_none() {
+        let sick = Run { records: vec![record(500, 1, false), record(1_500, 1, false)], ..Run::default() };
+        let outcome = Outcome { without: sick, ..outcome(true, false, true) };
+        assert_eq!(outcome.verdict(), "PROVES NOTHING: the control was sick before");
+        assert!(!outcome.stands());
     }
 }
