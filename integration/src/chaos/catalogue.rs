@@ -346,7 +346,7 @@ fn store_is_full() -> Experiment {
 }
 
 fn half_fails() -> Experiment {
-    let spared = Check::Spared((4, 14), 1.6);
+    let spared = Check::Spared((4, 14), 1.4);
     Experiment {
         number: 11,
         name: "half of all answers are failures, and gateways retry",

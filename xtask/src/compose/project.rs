@@ -101,6 +101,7 @@ impl<'a> Project<'a> {
 
     /// Takes away all that has its name.
     pub(super) fn down(&self) -> Result<()> {
+        self.remove_one_offs()?;
         let options = ["down", "--volumes", "--remove-orphans", "--timeout", "5"];
         self.compose("docker-compose down")?.args(options).run()?;
         let left = self.left();
@@ -125,6 +126,22 @@ impl<'a> Project<'a> {
         let compose =
             self.engine.compose(self.context, label)?.arg("--file").arg(file).args(["--project-name", self.name]);
         Ok(self.settings.iter().fold(compose, |compose, (name, value)| compose.env(name, value)))
+    }
+
+    /// What was started beside the services, such as the customers of an experiment that was interrupted: compose takes them for orphans only where
+    /// they aren't one-offs, and its networks can't go before they do.
+    fn remove_one_offs(&self) -> Result<()> {
+        let one_offs = self.ids(&["ps", "--all", "--filter", "label=com.docker.compose.oneoff=True"]);
+        if one_offs.is_empty() {
+            return Ok(());
+        }
+        let remove = ["rm", "--force", "--volumes"];
+        self.engine
+            .docker(self.context, "docker rm what was left beside it")
+            .args(remove)
+            .args(one_offs)
+            .run()
+            .map(drop)
     }
 
     /// Ids of all that has its name.

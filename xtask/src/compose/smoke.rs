@@ -29,9 +29,16 @@ pub(super) fn run(context: &Context, source: Source) -> Result<u32> {
     Ok(text::tests_passed(&output))
 }
 
+/// As an interrupted `compose -- run` or experiment does: a container in a network that has to go.
+fn leave_something(project: &Project<'_>) -> Result<()> {
+    let words = ["run", "--detach", "--no-deps", "rest-eu", "--name", "left", "--control", "0.0.0.0:9000"];
+    project.compose("leave a container beside it")?.args(words).run().map(drop)
+}
+
 /// The stories are tests of the crate `integration`, which has clients.
 fn tell(context: &Context, project: &Project<'_>) -> Result<String> {
     project.up()?;
+    leave_something(project)?;
     let selection = ["test", "--package", "integration", "--test", "compose", "--", "--ignored", "--test-threads=1"];
     let cargo = context.cmd("cargo", "the stories of the smoke test").args(selection);
     let output = cargo.env("HOLDFAST_COMPOSE", places::words(project)?).run()?;
