@@ -79,16 +79,15 @@ fn down(context: &Context) -> Result<()> {
         note("no Docker engine answers, so nothing is up");
         return Ok(());
     };
-    let engine =
-        [project::NAME, smoke::NAME, chaos::WITH, chaos::WITHOUT].into_iter().try_fold(engine, |engine, name| {
-            // Tests and experiments that were interrupted leave something too.
-            let project = Project::new(context, engine, name, Source::Public, Ports::AsConfigured);
-            if project.is_there() {
-                project.down()?;
-            }
-            anyhow::Ok(project.into_engine())
-        })?;
-    engine.stop_if_idle(context)?;
+    // Tests and experiments that were interrupted leave something too.
+    let gone = [project::NAME, smoke::NAME, chaos::WITH, chaos::WITHOUT].map(|name| {
+        let project = Project::new(context, engine.clone(), name, Source::Public, Ports::AsConfigured);
+        if project.is_there() { project.down() } else { Ok(()) }
+    });
+    // Where one can't go the others do. An engine without containers can be stopped whatever else it still has.
+    let stopped = engine.stop_if_idle(context);
+    gone.into_iter().collect::<Result<()>>()?;
+    stopped?;
     if !docker::ours_runs(context) {
         note("nothing of it is left; target/docker keeps what images are made of, and can be removed");
     }

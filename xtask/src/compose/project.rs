@@ -82,10 +82,6 @@ impl<'a> Project<'a> {
         &self.engine
     }
 
-    pub(super) fn into_engine(self) -> Engine {
-        self.engine
-    }
-
     /// Whether anything has its name.
     pub(super) fn is_there(&self) -> bool {
         !self.left().is_empty()
