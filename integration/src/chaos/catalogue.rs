@@ -112,7 +112,7 @@ fn node_fails() -> Experiment {
             Check::PaidOnce,
             Check::NoneLost,
         ],
-        contrast: Vec::new(),
+        contrast: vec![Check::Told(NODES[0], first), Check::Told(NODES[1], second)],
     }
 }
 
