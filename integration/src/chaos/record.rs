@@ -41,6 +41,8 @@ pub struct Record {
     pub attempts: u32,
     /// Of a payment.
     pub key: Option<String>,
+    /// The key of the payment that the last answer tells of.
+    pub paid: Option<String>,
     /// The service that answered last.
     pub by: Option<String>,
     /// Which plugin refused, or why there was no answer.
@@ -87,7 +89,7 @@ impl Record {
     pub fn write(&self) -> String {
         json!({
             "at_ms": millis(self.at), "ms": millis(self.took), "kind": self.kind.name(), "stays": self.stays, "node": self.node,
-            "status": self.status, "ok": self.ok, "attempts": self.attempts, "key": self.key, "by": self.by, "said": self.said,
+            "status": self.status, "ok": self.ok, "attempts": self.attempts, "key": self.key, "paid": self.paid, "by": self.by, "said": self.said,
         })
         .to_string()
     }
@@ -116,6 +118,7 @@ fn record(fields: &Value) -> TestResult<Record> {
         ok: flag("ok")?,
         attempts: u32::try_from(number("attempts")?)?,
         key: text("key"),
+        paid: text("paid"),
         by: text("by"),
         said: text("said"),
     })
@@ -147,6 +150,7 @@ mod tests {
             ok: true,
             attempts: 2,
             key: Some("r-7".into()),
+            paid: Some("r-7".into()),
             by: Some("rest-us".into()),
             said: None,
         };

@@ -135,11 +135,15 @@ impl Run {
         self.executed.iter().filter(|(_, times)| **times > 1).map(|(key, _)| key.as_str()).collect()
     }
 
-    /// Keys whose client was told that it has paid, and that no ledger has.
+    /// Keys whose client was told that it has paid, and that no ledger has; or who was told of another one's payment.
     pub fn lost(&self) -> Vec<&str> {
-        let told = self.records.iter().filter(|record| record.ok).filter_map(|record| record.key.as_deref());
-        let lost: BTreeSet<&str> = told.filter(|key| !self.executed.contains_key(*key)).collect();
-        lost.into_iter().collect()
+        let told = self.records.iter().filter(|record| record.ok && record.key.is_some());
+        let lost = told.filter(|record| record.paid != record.key || !self.has_executed(record));
+        lost.filter_map(|record| record.key.as_deref()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn has_executed(&self, record: &Record) -> bool {
+        record.key.as_ref().is_some_and(|key| self.executed.contains_key(key))
     }
 }
 
@@ -167,11 +171,24 @@ pub(super) mod tests {
     pub(in super::super) fn record(at_ms: u64, ms: u64, ok: bool) -> Record {
         let (at, took) = (Duration::from_millis(at_ms), Duration::from_millis(ms));
         let (kind, node, status) = (Kind::Read, "edge-a".to_owned(), Some(if ok { 200 } else { 503 }));
-        Record { at, took, kind, stays: None, node, status, ok, attempts: 1, key: None, by: None, said: None }
+        Record {
+            at,
+            took,
+            kind,
+            stays: None,
+            node,
+            status,
+            ok,
+            attempts: 1,
+            key: None,
+            paid: None,
+            by: None,
+            said: None,
+        }
     }
 
     pub(in super::super) fn payment(key: &str, ok: bool) -> Record {
-        Record { kind: Kind::Pay, key: Some(key.into()), ..record(0, 1, ok) }
+        Record { kind: Kind::Pay, key: Some(key.into()), paid: Some(key.into()), ..record(0, 1, ok) }
     }
 
     fn sample(at_ms: u64, asked: u64, executions: u64, keys: u64) -> Sample {
@@ -202,6 +219,14 @@ pub(super) mod tests {
             ["a", "b", "c", "c"].map(|key| payment(key, true)).into_iter().chain([payment("d", false)]).collect();
         let run = Run { records, executed, ..Run::default() };
         assert_eq!((run.paid_twice(), run.lost()), (vec!["b"], vec!["c"]));
+    }
+
+    #[test]
+    fn an_answer_about_anothers_payment_acknowledges_nothing() {
+        let executed = [("a".to_owned(), 1), ("b".to_owned(), 1)].into();
+        let answered = |key: &str, paid: Option<&str>| Record { paid: paid.map(str::to_owned), ..payment(key, true) };
+        let records = vec![answered("a", Some("b")), answered("b", Some("b")), answered("b", None)];
+        assert_eq!(Run { records, executed, ..Run::default() }.lost(), ["a", "b"]);
     }
 
     #[test]

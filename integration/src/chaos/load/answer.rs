@@ -13,6 +13,7 @@ pub(super) struct Judged {
     pub(super) status: Option<u16>,
     pub(super) ok: bool,
     pub(super) by: Option<String>,
+    pub(super) paid: Option<String>,
     pub(super) said: Option<String>,
 }
 
@@ -24,10 +25,11 @@ impl Judged {
             Ok(reply) => Self {
                 status: Some(reply.status),
                 by: reply.served_by().map(str::to_owned),
+                paid: paid(kind, &reply),
                 said: reply.rejected_by().map(str::to_owned),
                 ok: is_ok(kind, reply),
             },
-            Err(error) => Self { status: None, ok: false, by: None, said: Some(format!("{error:#}")) },
+            Err(error) => Self { status: None, ok: false, by: None, paid: None, said: Some(format!("{error:#}")) },
         }
     }
 
@@ -40,9 +42,9 @@ impl Judged {
         attempts: u32,
         key: Option<String>,
     ) -> Record {
-        let Self { status, ok, by, said } = self;
+        let Self { status, ok, by, paid, said } = self;
         let (kind, stays, node) = (wish.kind, wish.stays(), node.to_owned());
-        Record { at, took, kind, stays, node, status, ok, attempts, key, by, said }
+        Record { at, took, kind, stays, node, status, ok, attempts, key, paid, by, said }
     }
 }
 
@@ -54,6 +56,12 @@ fn is_ok(kind: Kind, reply: Response) -> bool {
         Kind::Graphql => reply.status == 200 && said("errors").is_none() && said("data").is_some(),
         Kind::Grpc => GrpcReply::from(reply).status == Some(0),
     }
+}
+
+/// The key of the payment that a service tells of.
+fn paid(kind: Kind, reply: &Response) -> Option<String> {
+    let body = reply.json().ok().filter(|_| kind == Kind::Pay)?;
+    body.get("key")?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -80,6 +88,16 @@ mod tests {
         assert!(ok(Kind::Graphql, reply(200, r#"{"data": {"orders": []}}"#, None)));
         assert!(!ok(Kind::Graphql, reply(200, r#"{"data": null, "errors": [{}]}"#, None)));
         assert!(ok(Kind::Grpc, reply(200, "", Some("0"))) && !ok(Kind::Grpc, reply(200, "", Some("14"))));
+    }
+
+    #[test]
+    fn whose_payment_it_was_is_read_from_the_answer() {
+        let paid = |kind, body| Judged::of(kind, reply(201, body, None)).paid;
+        assert_eq!(paid(Kind::Pay, r#"{"payment": 1, "key": "k-1"}"#).as_deref(), Some("k-1"));
+        assert_eq!(
+            [paid(Kind::Pay, "{}"), paid(Kind::Pay, "no JSON"), paid(Kind::Read, r#"{"key": "k"}"#)],
+            [None, None, None]
+        );
     }
 
     #[test]

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn judged(status: Option<u16>, ok: bool) -> Judged {
-        Judged { status, ok, by: None, said: None }
+        Judged { status, ok, by: None, paid: None, said: None }
     }
 
     #[test]
