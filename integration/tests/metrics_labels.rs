@@ -137,10 +137,9 @@ fn every_plugin_has_labels_of_the_table_and_none_is_left_in_a_name() -> TestResu
     let edge = envoy.port("edge")?;
     client::get(edge, "/", &[])?;
     service.set(Fault::Status(503));
-    for _ in 0..4 {
-        client::get(edge, "/", &[])?;
-    }
+    // Two failures in a row open it; a success that the other worker counts late may lie between, and a worker's copy of the state may be a little old.
     eventually("each plugin is there", SOON, || {
+        client::get(edge, "/", &[])?;
         let page = envoy.prometheus()?;
         let plugins = [
             "circuit_breaker_rejected_total",
