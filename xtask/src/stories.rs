@@ -26,9 +26,12 @@ const TOLD_WORSE_ELSEWHERE: [&str; 1] = ["idempotency_storm"];
 
 /// What is worth being told a second time, as words for `cargo test`.
 pub(crate) fn again(root: &Path) -> Vec<String> {
-    let mut names = all(root);
-    names.retain(|name| ![&WITHOUT_A_PROXY[..], &TOLD_WORSE_ELSEWHERE].concat().contains(&name.as_str()));
-    names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
+    let again = all(root).into_iter().filter(|name| !once().any(|told| told == name));
+    again.flat_map(|name| ["--test".to_owned(), name]).collect()
+}
+
+fn once() -> impl Iterator<Item = &'static str> {
+    WITHOUT_A_PROXY.into_iter().chain(TOLD_WORSE_ELSEWHERE)
 }
 
 /// As cargo finds them: each file, and each folder with a `main.rs`; sorted.
@@ -53,7 +56,7 @@ mod tests {
     #[test]
     fn what_is_told_once_is_there_and_has_no_proxy_in_it() {
         let all = all(root());
-        for name in [&WITHOUT_A_PROXY[..], &TOLD_WORSE_ELSEWHERE].concat() {
+        for name in once() {
             assert!(all.iter().any(|story| story == name), "no story {name}");
         }
         for name in WITHOUT_A_PROXY {
